@@ -25,8 +25,8 @@ from labels import Labels
 from records import Comment, Ticket, goemotions_labels, read_folder, read_goemotions
 
 SEED = 20261122
-COMMENT_EPOCHS, COMMENT_BATCH, COMMENT_TOKENS = 2, 32, 64
-TICKET_EPOCHS, TICKET_BATCH, TICKET_TOKENS = 5, 16, 224
+COMMENT_EPOCHS, COMMENT_BATCH, COMMENT_TOKENS = 1.2, 32, 64
+TICKET_EPOCHS, TICKET_BATCH, TICKET_TOKENS = 4, 16, 192
 ENCODER_RATE, HEAD_RATE, WEIGHT_DECAY, WARM_UP = 2.5e-4, 1e-3, 0.01, 0.06
 # Where in the schedule the i-th of n batches lies: (i/n) ** exponent. Above 1 crowds the start, below 1 the end.
 COMMENT_EXPONENT, TICKET_EXPONENT = 1.3, 0.8
@@ -56,11 +56,11 @@ def model_with_prior(labels: Labels, comments: list[Comment], tickets: list[Tick
     return model
 
 
-def batches(records: list, lengths: list[int], size: int, epochs: int, seed: int) -> list[list]:
-    """Shuffled batches of records of like length, for all epochs."""
+def batches(records: list, lengths: list[int], size: int, epochs: float, seed: int) -> list[list]:
+    """Shuffled batches of records of like length, for all epochs; the last epoch may be cut short."""
     generator = random.Random(seed)
     made = []
-    for _ in range(epochs):
+    for _ in range(math.ceil(epochs)):
         order = list(range(len(records)))
         generator.shuffle(order)
         for start in range(0, len(order), size * 50):
@@ -68,7 +68,7 @@ def batches(records: list, lengths: list[int], size: int, epochs: int, seed: int
             chunks = [[records[index] for index in pool[at : at + size]] for at in range(0, len(pool), size)]
             generator.shuffle(chunks)
             made += chunks
-    return made
+    return made[: round(epochs * len(records) / size)]
 
 
 def schedule(comment_batches: list, ticket_batches: list) -> list[list]:

@@ -1,0 +1,118 @@
+# The commands of this project. `make` alone lists them.
+#
+# Nothing is installed into the system but the Debian packages named below. Whatever else is fetched lies in the user's
+# cache folder, shared by all clones, so that a second run needs no network.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bedside
+# Named by the pins, so that clones with different pins do not take turns in replacing each other's tools.
+tools := $(cache)/tools-$(shell sha256sum .ci/tools.txt | cut -c1-12)
+training := $(cache)/training-venv
+
+# Opens every recipe that builds: cargo must run in the shell that got the exports. In two steps, because
+# `eval "$(...)"` by itself would go on after a failed fetch.
+with_libtorch = exports=$$(python3 deploy/libtorch/fetch.py); eval "$$exports";
+
+# Installs the Debian packages that $missing names; touches no network when it is empty. To stderr: `env` is evaluated.
+install_missing = \
+	if [ -z "$$missing" ]; then exit; fi; \
+	as_root=; if [ "$$(id -u)" != 0 ]; then as_root=sudo; fi; \
+	if ! command -v apt-get >/dev/null || ! command -v $${as_root:-apt-get} >/dev/null; then \
+		echo "missing:$$missing (Debian's names). Please install with your system's package manager." >&2; exit 1; \
+	fi; \
+	echo "installing$$missing" >&2; \
+	{ $$as_root apt-get update -qq; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; } >&2 </dev/null
+
+.PHONY: help
+help: ## List the commands
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+.PHONY: run
+run: build-packages ## Start the service, triage sample tickets, keep serving until Ctrl-C (ONCE=1: stop afterwards)
+	@$(with_libtorch) cargo run --locked -- demo --tickets tests/data/tickets.jsonl $(if $(filter 1,$(ONCE)),--once)
+
+.PHONY: test
+test: lint ## Everything CI checks: the lints, then all tests
+	@echo "== fetching libtorch"; python3 deploy/libtorch/test_fetch.py
+	@echo "== tests"; $(with_libtorch) cargo test --locked
+
+.PHONY: build
+build: build-packages ## Build the service
+	@$(with_libtorch) cargo build --locked
+
+.PHONY: lint
+lint: build-packages test-packages $(tools) ## Formatting, contract, dependencies, clippy
+	@echo "== formatting"; cargo fmt --check
+	@echo "== contract"; $(tools)/bin/buf lint; $(tools)/bin/buf format --diff --exit-code
+	@echo "== dependencies"; $(tools)/bin/cargo-deny --locked check --hide-inclusion-graph licenses bans sources
+	@echo "== clippy"; $(with_libtorch) cargo clippy --all-targets --locked -- -D warnings
+
+.PHONY: fmt
+fmt: $(tools) ## Format the code and the contract
+	@cargo fmt; $(tools)/bin/buf format --write
+
+# Apart from `lint`: it fetches the advisory database, and a new advisory must not fail an unrelated change.
+.PHONY: advisories
+advisories: $(tools) ## Check dependencies against the RustSec database (network)
+	@$(tools)/bin/cargo-deny --locked check advisories
+
+AGAINST ?= .git\#branch=main
+.PHONY: breaking
+breaking: $(tools) ## Compare the contract with AGAINST (default: branch main)
+	@$(tools)/bin/buf breaking --against '$(AGAINST)'
+
+OUT ?= models/bedside-minilm
+RUN ?= $(cache)/training-run
+.PHONY: model
+model: model-data $(training)/.installed ## Train the model: REAL=labelled texts GOEMOTIONS=its folder [RUN=checkpoints] [OUT=bundle]
+	@$(training)/bin/python models/training/train.py --real '$(REAL)' --goemotions '$(GOEMOTIONS)' --out '$(RUN)'
+	@$(training)/bin/python models/training/bundle.py --real '$(REAL)' --goemotions '$(GOEMOTIONS)' --run '$(RUN)' --out '$(OUT)'
+
+.PHONY: env
+env: build-packages ## Print what a shell needs to run cargo by itself: eval "$(make -s env)"
+	@python3 deploy/libtorch/fetch.py
+
+.PHONY: setup
+setup: build-packages test-packages $(tools) ## Install and fetch everything `run` and `test` need, build nothing
+	@$(with_libtorch) cargo fetch --locked
+
+.PHONY: clean
+clean: ## Remove what was built; the cache folder stays
+	@cargo clean
+
+.PHONY: build-packages
+build-packages:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup" >&2; exit 1; }
+	@missing=; \
+	command -v g++ >/dev/null || missing+=" g++"; \
+	python3 -m pip --version >/dev/null 2>&1 || missing+=" python3-pip"; \
+	$(install_missing)
+
+.PHONY: test-packages
+test-packages:
+	@missing=; \
+	command -v redis-server >/dev/null || missing+=" redis-server"; \
+	$(install_missing)
+
+.PHONY: model-data
+model-data:
+	@if [ -z '$(REAL)' ] || [ -z '$(GOEMOTIONS)' ]; then \
+		echo "say where the data is: make model REAL=... GOEMOTIONS=..." >&2; exit 1; \
+	fi
+
+# Beside its final place first, so that an interrupted install is never taken for a finished one.
+$(tools): | build-packages
+	@rm -rf '$@.incomplete'
+	@python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
+		--root-user-action=ignore --target '$@.incomplete' --requirement .ci/tools.txt
+	@mv '$@.incomplete' '$@'
+
+$(training)/.installed: models/training/requirements.txt
+	@missing=; python3 -c 'import ensurepip' 2>/dev/null || missing+=" python3-venv"; $(install_missing)
+	@python3 -m venv '$(training)'
+	@'$(training)/bin/pip' install --disable-pip-version-check --requirement $<
+	@touch '$@'

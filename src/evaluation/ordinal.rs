@@ -1,0 +1,151 @@
+//! Metrics of the urgency level, where being far off is worse than being near.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use strum::VariantArray;
+
+use super::{multi_label::Counts, ratio};
+use crate::assessment::Urgency;
+
+const LEVELS: usize = Urgency::VARIANTS.len();
+
+/// How good the urgency is.
+#[derive(Debug, Clone, Serialize)]
+pub struct UrgencyScores {
+    /// Cohen's kappa with quadratic weights: 1 minus the mean squared distance in levels over the one to expect if both
+    /// sides kept how often they say each level but said it at random. 1 is perfect, 0 is chance, below 0 worse.
+    pub qwk: f64,
+    /// Mean F1 of the levels that occur in gold.
+    pub macro_f1: f64,
+    /// Share of items with exactly the right level.
+    pub accuracy: f64,
+    /// Of the critical items, the share predicted critical.
+    pub critical_recall: f64,
+    /// Of the items predicted critical, the share that is.
+    pub critical_precision: f64,
+    /// How often each level (first key) was predicted as each (second key).
+    pub confusion: Confusion,
+}
+
+/// `[gold][predicted]`, levels from low to critical.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confusion(pub [[u64; LEVELS]; LEVELS]);
+
+impl UrgencyScores {
+    /// From pairs of gold and prediction.
+    pub fn of(pairs: impl Iterator<Item = (Urgency, Urgency)>) -> Self {
+        let mut confusion = Confusion::default();
+        for (gold, predicted) in pairs {
+            confusion.0[gold as usize][predicted as usize] += 1;
+        }
+        let levels: [_; LEVELS] = std::array::from_fn(|level| confusion.counts(level).scores());
+        let occurring: Vec<f64> = levels.iter().filter(|level| level.n > 0).map(|level| level.f1).collect();
+        let right: u64 = (0..LEVELS).map(|level| confusion.0[level][level]).sum();
+        let critical = levels[Urgency::Critical as usize];
+        Self {
+            qwk: confusion.quadratic_weighted_kappa(),
+            macro_f1: ratio(occurring.iter().sum(), occurring.len() as f64),
+            accuracy: ratio(right as f64, confusion.total()),
+            critical_recall: critical.recall,
+            critical_precision: critical.precision,
+            confusion,
+        }
+    }
+}
+
+impl Confusion {
+    fn gold(&self, level: usize) -> u64 {
+        self.0[level].iter().sum()
+    }
+
+    fn predicted(&self, level: usize) -> u64 {
+        self.0.iter().map(|row| row[level]).sum()
+    }
+
+    fn total(&self) -> f64 {
+        self.0.iter().flatten().sum::<u64>() as f64
+    }
+
+    fn counts(&self, level: usize) -> Counts {
+        let hits = self.0[level][level];
+        Counts { hits, false_alarms: self.predicted(level) - hits, misses: self.gold(level) - hits }
+    }
+
+    /// 0 where it is not defined: when both sides say the same single level throughout.
+    fn quadratic_weighted_kappa(&self) -> f64 {
+        let (mut observed, mut expected) = (0.0, 0.0);
+        for gold in 0..LEVELS {
+            for predicted in 0..LEVELS {
+                let weight = gold.abs_diff(predicted).pow(2) as f64;
+                observed += weight * self.0[gold][predicted] as f64;
+                expected += weight * self.gold(gold) as f64 * self.predicted(predicted) as f64;
+            }
+        }
+        let expected = ratio(expected, self.total());
+        if expected == 0.0 { 0.0 } else { 1.0 - observed / expected }
+    }
+}
+
+impl Serialize for Confusion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Row<'a>(&'a [u64; LEVELS]);
+        impl Serialize for Row<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(Urgency::VARIANTS.iter().map(<&str>::from).zip(self.0))
+            }
+        }
+        let mut map = serializer.serialize_map(Some(LEVELS))?;
+        for (level, row) in Urgency::VARIANTS.iter().zip(&self.0) {
+            map.serialize_entry(<&str>::from(level), &Row(row))?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Urgency::{Critical, High, Low, Normal};
+
+    fn scores(pairs: &[(Urgency, Urgency)]) -> UrgencyScores {
+        UrgencyScores::of(pairs.iter().copied())
+    }
+
+    #[test]
+    fn perfect_agreement_is_one() {
+        let scores = scores(&[(Low, Low), (Normal, Normal), (Critical, Critical)]);
+        assert_eq!((scores.qwk, scores.macro_f1, scores.accuracy), (1.0, 1.0, 1.0));
+        assert_eq!((scores.critical_recall, scores.critical_precision), (1.0, 1.0));
+    }
+
+    #[test]
+    fn kappa_by_hand() {
+        // Observed squared distances: 0 + 1 + 0 + 9 = 10. Gold says low, low, high, critical; predicted low, normal,
+        // high, low. Expected: each gold level against each predicted one, over 4 items:
+        // low (2 times): 0 + 1 + 4 + 0 = 5, high: 4 + 1 + 0 + 4 = 9, critical: 9 + 4 + 1 + 9 = 23; (10 + 9 + 23) / 4.
+        let scores = scores(&[(Low, Low), (Low, Normal), (High, High), (Critical, Low)]);
+        assert!((scores.qwk - (1.0 - 10.0 / 10.5)).abs() < 1e-12);
+        assert_eq!(scores.accuracy, 0.5);
+        // Low: 1 hit, 1 false alarm, 1 miss. High: perfect. Critical: missed. Normal does not occur.
+        assert!((scores.macro_f1 - 0.5).abs() < 1e-12);
+        assert_eq!((scores.critical_recall, scores.critical_precision), (0.0, 0.0));
+    }
+
+    #[test]
+    fn critical_by_hand() {
+        let scores = scores(&[(Critical, Critical), (Critical, High), (High, Critical), (Critical, Critical)]);
+        assert!((scores.critical_recall - 2.0 / 3.0).abs() < 1e-12);
+        assert!((scores.critical_precision - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_level_throughout_has_no_kappa() {
+        assert_eq!(scores(&[(Low, Low), (Low, Low)]).qwk, 0.0);
+    }
+
+    #[test]
+    fn the_confusion_names_its_levels() {
+        let json = serde_json::to_value(scores(&[(High, Critical)])).unwrap_or_default();
+        assert_eq!(json["confusion"]["high"]["critical"], 1);
+        assert_eq!(json["confusion"]["critical"]["high"], 0);
+    }
+}

@@ -1,0 +1,14 @@
+//! Text in, scores out: the bundle that was trained, the tokens its encoder reads, the engines that can run it, and the
+//! scheduler that shares them.
+
+pub mod bundle;
+pub mod encoder;
+pub mod engine;
+#[cfg(feature = "rust-bert")]
+pub mod rust_bert;
+pub mod scheduler;
+
+pub use bundle::{Bundle, BundleError, Group};
+pub use encoder::TextEncoder;
+pub use engine::{Engine, EngineError, EngineKind, Precision, PrecisionChoice};
+pub use scheduler::{Scheduler, ScoreError};

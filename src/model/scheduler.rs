@@ -1,0 +1,287 @@
+//! Shares the engines: one worker thread per engine replica, a queue bounded by tokens, no waiting to fill a batch.
+//!
+//! A free worker takes the oldest job and whatever else of similar length is queued, up to a token budget; padding a
+//! mixed batch costs more on a CPU than batching gains. Jobs whose caller is gone or whose deadline has passed leave
+//! the queue without being computed.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Engine, EngineError};
+
+/// How the scheduler works.
+#[derive(Debug, Clone, Copy)]
+pub struct SchedulerSettings {
+    /// Worker threads, each with an engine of its own; at least 1.
+    pub workers: usize,
+    /// Tokens that may wait; more is refused.
+    pub queue_tokens: usize,
+    /// Tokens, padding included, that one inference takes at most, unless a single row is longer.
+    pub batch_tokens: usize,
+}
+
+/// Loads one engine replica; called on the thread that will own it.
+pub type EngineLoader = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
+
+/// Why rows were not scored.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The queue is full. Nothing was queued.
+    #[error("the queue is full")]
+    Overloaded {
+        /// When there should be room again, from the speed of late.
+        retry_after: Duration,
+    },
+    /// The deadline passed first.
+    #[error("the deadline passed")]
+    DeadlineExceeded,
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] Arc<EngineError>),
+    /// The scheduler is stopping.
+    #[error("the scheduler has stopped")]
+    Stopped,
+}
+
+/// Why the workers did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An engine could not be loaded, or failed its warm-up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A thread could not be started.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The worker threads and their queue. Dropping it stops them after the inference at hand; waiting jobs are told
+/// [`ScoreError::Stopped`].
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    settings: SchedulerSettings,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    tokens: usize,
+    closed: bool,
+    // Tokens a second that one worker computed, a moving average; 0 until the first inference.
+    worker_rate: f64,
+}
+
+struct Job {
+    row: Vec<u32>,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Vec<f32>, ScoreError>>,
+}
+
+/// The answer to one row, to be awaited.
+pub type Pending = oneshot::Receiver<Result<Vec<f32>, ScoreError>>;
+
+impl Scheduler {
+    /// Starts the workers and returns when every engine has loaded and scored `warm_up`. Blocks; not for async threads.
+    ///
+    /// # Errors
+    /// The first engine's failure; all threads have ended then.
+    pub fn start(settings: SchedulerSettings, loader: EngineLoader, warm_up: Vec<u32>) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue { jobs: VecDeque::new(), tokens: 0, closed: false, worker_rate: 0.0 }),
+            work: Condvar::new(),
+            settings,
+        });
+        let mut scheduler = Self { shared: shared.clone(), workers: Vec::with_capacity(settings.workers) };
+        let (report, reports) = mpsc::channel();
+        for index in 0..settings.workers {
+            let (shared, loader, warm_up, report) = (shared.clone(), loader.clone(), warm_up.clone(), report.clone());
+            let worker = thread::Builder::new().name(format!("engine-{index}")).spawn(move || {
+                let started = guarded(|| {
+                    let mut engine = loader()?;
+                    engine.score(&[&warm_up])?;
+                    Ok(engine)
+                });
+                match started {
+                    Ok(engine) => {
+                        // The receiver is gone only when another worker's failure has ended the start.
+                        let _ = report.send(Ok(()));
+                        work(&shared, engine);
+                    }
+                    Err(error) => {
+                        let _ = report.send(Err(error));
+                    }
+                }
+            })?;
+            scheduler.workers.push(worker);
+        }
+        drop(report);
+        for started in reports.iter().take(settings.workers) {
+            started?;
+        }
+        Ok(scheduler)
+    }
+
+    /// Queues `rows` together or not at all; each is answered by itself.
+    ///
+    /// # Errors
+    /// [`ScoreError::Overloaded`] when they do not fit the queue, [`ScoreError::Stopped`].
+    pub fn submit(&self, rows: Vec<Vec<u32>>, deadline: Instant) -> Result<Vec<Pending>, ScoreError> {
+        let tokens: usize = rows.iter().map(Vec::len).sum();
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return Err(ScoreError::Stopped);
+        }
+        // An empty queue takes any request, or one larger than the bound could never be served.
+        if queue.tokens > 0 && queue.tokens + tokens > self.shared.settings.queue_tokens {
+            let rate = queue.worker_rate.max(1.0) * self.workers.len() as f64;
+            let retry_after = Duration::from_secs_f64((queue.tokens as f64 / rate).clamp(0.05, 30.0));
+            return Err(ScoreError::Overloaded { retry_after });
+        }
+        let mut pending = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (answer, receiver) = oneshot::channel();
+            queue.tokens += row.len();
+            queue.jobs.push_back(Job { row, deadline, answer });
+            pending.push(receiver);
+        }
+        drop(queue);
+        self.shared.work.notify_all();
+        Ok(pending)
+    }
+
+    /// Tokens that wait now.
+    pub fn queued_tokens(&self) -> usize {
+        self.shared.lock().tokens
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        for job in queue.jobs.drain(..) {
+            let _ = job.answer.send(Err(ScoreError::Stopped));
+        }
+        queue.tokens = 0;
+        drop(queue);
+        self.shared.work.notify_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    // No code can panic while it holds the lock with the queue half changed, so a poisoned lock still holds a sound queue.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work and takes a batch; `None` when the scheduler stops.
+    fn next_batch(&self) -> Option<Vec<Job>> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            queue.drop_dead();
+            if let Some(first) = queue.jobs.pop_front() {
+                return Some(queue.gather(first, self.settings.batch_tokens));
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Queue {
+    fn drop_dead(&mut self) {
+        let now = Instant::now();
+        let mut index = 0;
+        while index < self.jobs.len() {
+            let job = &self.jobs[index];
+            if job.answer.is_closed() || job.deadline <= now {
+                // The index was just seen to be within bounds.
+                if let Some(job) = self.jobs.remove(index) {
+                    self.tokens -= job.row.len();
+                    let _ = job.answer.send(Err(ScoreError::DeadlineExceeded));
+                }
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Adds to `first` what is of similar length: no row more than a quarter, or four tokens, shorter than the longest.
+    fn gather(&mut self, first: Job, batch_tokens: usize) -> Vec<Job> {
+        let (mut shortest, mut longest) = (first.row.len(), first.row.len());
+        let mut batch = vec![first];
+        let mut index = 0;
+        while index < self.jobs.len() {
+            let length = self.jobs[index].row.len();
+            let (low, high) = (shortest.min(length), longest.max(length));
+            if high - low <= (high / 4).max(4) && high * (batch.len() + 1) <= batch_tokens {
+                // The index was just seen to be within bounds.
+                batch.extend(self.jobs.remove(index));
+                (shortest, longest) = (low, high);
+            } else {
+                index += 1;
+            }
+        }
+        self.tokens -= batch.iter().map(|job| job.row.len()).sum::<usize>();
+        batch
+    }
+}
+
+fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
+    while let Some(batch) = shared.next_batch() {
+        let began = Instant::now();
+        let rows: Vec<&[u32]> = batch.iter().map(|job| job.row.as_slice()).collect();
+        let tokens: usize = rows.iter().map(|row| row.len()).sum();
+        let scored = guarded(|| engine.score(&rows)).and_then(|scored| {
+            if scored.len() == batch.len() && scored.iter().flatten().all(|logit| logit.is_finite()) {
+                Ok(scored)
+            } else {
+                Err(EngineError::Inference("the engine's answer is not one finite row each".to_owned()))
+            }
+        });
+        match scored {
+            Ok(scored) => {
+                let rate = tokens as f64 / began.elapsed().as_secs_f64().max(1e-6);
+                let mut queue = shared.lock();
+                queue.worker_rate = if queue.worker_rate == 0.0 { rate } else { 0.9 * queue.worker_rate + 0.1 * rate };
+                drop(queue);
+                for (job, logits) in batch.into_iter().zip(scored) {
+                    let _ = job.answer.send(Ok(logits));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, rows = batch.len(), "inference failed");
+                let error = Arc::new(error);
+                for job in batch {
+                    let _ = job.answer.send(Err(ScoreError::Engine(error.clone())));
+                }
+            }
+        }
+    }
+}
+
+/// Runs engine code, which calls into foreign libraries, so that a panic there is an error here.
+fn guarded<T>(run: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(EngineError::Inference("the engine panicked".to_owned())))
+}
+
+#[cfg(test)]
+mod tests;

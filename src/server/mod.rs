@@ -1,0 +1,143 @@
+//! The transport: gRPC for integrators, HTTP for the public and for operations. The only room that knows tonic and axum.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_reflection::server::v1;
+
+use crate::{
+    config::{Limits, ServerSettings},
+    model::{EngineKind, Precision},
+    telemetry::Metrics,
+    triage::Triager,
+};
+
+mod deadline;
+mod error;
+mod http;
+mod model_service;
+mod triage_service;
+mod validate;
+mod wire;
+
+use model_service::ModelApi;
+use triage_service::TriageApi;
+
+/// The contract, generated from `proto/`.
+#[allow(missing_docs, clippy::doc_markdown, unreachable_pub)]
+pub mod proto {
+    tonic::include_proto!("bedside.v1");
+
+    /// All of the contract's descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bedside.bin"));
+}
+
+use proto::{model_service_server::ModelServiceServer, triage_service_server::TriageServiceServer};
+
+/// The sockets to serve on, bound by the caller.
+pub struct Listeners {
+    /// gRPC.
+    pub grpc: TcpListener,
+    /// Public HTTP.
+    pub http: TcpListener,
+    /// Health, readiness and metrics.
+    pub ops: TcpListener,
+}
+
+/// What the services work with.
+pub struct Deps {
+    /// The spine, warmed up.
+    pub triager: Arc<Triager>,
+    /// The engine that runs its bundle.
+    pub engine: EngineKind,
+    /// The number format that the engine computes in.
+    pub precision: Precision,
+    /// What a request may hold.
+    pub limits: Limits,
+    /// How requests are let in.
+    pub server: ServerSettings,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves until `shutdown` completes, then lets requests in flight finish, but not for longer than
+/// [`ServerSettings::drain_ms`].
+///
+/// # Errors
+/// When a listener fails.
+pub async fn serve(listeners: Listeners, deps: Deps, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let stopping = CancellationToken::new();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    // tonic-health starts the empty name as SERVING; nothing is served yet.
+    set_health(&health, ServingStatus::NotServing).await;
+
+    let drain = Duration::from_millis(deps.server.drain_ms);
+    let reflection = deps.server.reflection.then(reflection).transpose()?;
+    let deadlines = deadline::DeadlineLayer::new(deps.server.max_deadline());
+    let request_bytes = deps.limits.max_request_bytes;
+    let admission = Arc::new(Semaphore::new(deps.server.max_in_flight));
+    let deps = Arc::new(deps);
+    let triage =
+        TriageServiceServer::new(TriageApi::new(deps.clone(), admission)).max_decoding_message_size(request_bytes);
+    let model = ModelServiceServer::new(ModelApi::new(deps.clone()));
+
+    let grpc = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(Some(256))
+        .layer(deadlines)
+        .add_service(health_service)
+        .add_optional_service(reflection)
+        .add_service(triage)
+        .add_service(model)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listeners.grpc), stopping.clone().cancelled_owned());
+    let ready = http::Readiness::default();
+    let public =
+        axum::serve(listeners.http, http::public(&deps)).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let ops = axum::serve(listeners.ops, http::ops(ready.clone(), &deps))
+        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+
+    // The warm-up inference has passed before `deps` could be built.
+    set_health(&health, ServingStatus::Serving).await;
+    ready.set(true);
+
+    let servers = async {
+        let grpc = async { grpc.await.map_err(io::Error::other) };
+        tokio::try_join!(grpc, public.into_future(), ops.into_future()).map(|_| ())
+    };
+    tokio::pin!(servers);
+    tokio::select! {
+        served = &mut servers => return served,
+        () = shutdown => {}
+    }
+    tracing::info!(drain_ms = drain.as_millis() as u64, "stopping: letting requests in flight finish");
+    ready.set(false);
+    set_health(&health, ServingStatus::NotServing).await;
+    stopping.cancel();
+    match timeout(drain, &mut servers).await {
+        Ok(served) => served,
+        Err(_) => {
+            tracing::warn!("requests or connections were still open after the drain time; closing them");
+            Ok(())
+        }
+    }
+}
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in ["", "bedside.v1.TriageService", "bedside.v1.ModelService"] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// Reflection over the public services, by version 1 of its protocol.
+fn reflection() -> io::Result<v1::ServerReflectionServer<impl v1::ServerReflection>> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(io::Error::other)
+}

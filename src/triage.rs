@@ -1,0 +1,290 @@
+//! The spine: one ticket from arrival to answer.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time::timeout_at,
+};
+
+use crate::{
+    advice::{Advice, Advisor, Facts},
+    assessment::{Assessment, Claim, Emotion, Evidence, Interpreter, Reading, Signal},
+    cache::{Fingerprint, FingerprintKey, Level, Scope, ScoreCache, Scores},
+    model::{Bundle, Scheduler, ScoreError, TextEncoder, scheduler::Pending},
+    ticket::{
+        Author, Ticket,
+        clean::{Cleaned, SetAside, clean},
+        language::{self, Language},
+        sentences::sentences,
+    },
+};
+
+/// At most so many of the customer's messages are read, the latest ones; older ones hardly weigh any more.
+const MESSAGES_READ: usize = 6;
+
+/// At most so many sentences of the latest message are looked at for evidence, the first ones.
+const SENTENCES_READ: usize = 40;
+
+/// Everything a ticket passes on its way. Built once, shared by all requests.
+pub struct Triager {
+    /// The loaded bundle.
+    pub bundle: Bundle,
+    /// Its tokenizer.
+    pub encoder: TextEncoder,
+    /// The workers that run it.
+    pub scheduler: Scheduler,
+    /// Decides from its scores.
+    pub interpreter: Interpreter,
+    /// Scores of texts seen before.
+    pub cache: Box<dyn ScoreCache>,
+    /// The secret that fingerprints are made with.
+    pub fingerprint_key: FingerprintKey,
+    /// What fingerprints cover beside the text.
+    pub scope: Scope,
+    /// Routing policy and cue catalogue.
+    pub advisor: Advisor,
+}
+
+/// How to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Also find the sentences that speak for the answer.
+    pub explain: bool,
+    /// At most so many cues.
+    pub max_cues: usize,
+    /// Neither read nor write the cache.
+    pub bypass_cache: bool,
+}
+
+/// Everything that was found about one ticket.
+pub struct Triage {
+    /// How the customer feels and how soon someone must act.
+    pub assessment: Assessment,
+    /// Sentences that speak for it; empty unless asked for.
+    pub evidence: Vec<Evidence>,
+    /// The language of the latest customer message.
+    pub language: Language,
+    /// Into how many windows the latest customer message was cut.
+    pub windows: u32,
+    /// What was not scored: message index and stretch.
+    pub set_aside: Vec<(usize, SetAside)>,
+    /// Routing and cues.
+    pub advice: Advice,
+    /// Where the scores of the latest customer message came from.
+    pub source: ScoreSource,
+    /// Which of GoEmotions' 28 labels the latest customer message has, where the bundle has them.
+    pub goemotions: Option<Vec<bool>>,
+    /// Time spent.
+    pub elapsed: Duration,
+}
+
+/// Where scores came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScoreSource {
+    /// The model, for this request.
+    Model,
+    /// A level of the cache.
+    Cache(Level),
+    /// The model, since the request asked not to use the cache.
+    Bypass,
+}
+
+/// Why a ticket could not be triaged. Holds no text of it.
+#[derive(Debug, thiserror::Error)]
+pub enum TriageError {
+    /// The model could not score it.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A step ended before its time: a defect.
+    #[error("a step of the triage panicked")]
+    Panicked(#[from] JoinError),
+}
+
+/// A customer message as the model reads it.
+struct Text {
+    message: usize,
+    cleaned: Cleaned,
+    /// The cleaned words, after the subject where it is the ticket's first message by the customer.
+    model_text: String,
+}
+
+impl Triager {
+    /// Triages one ticket, giving up at `deadline`.
+    ///
+    /// # Errors
+    /// When the model is at capacity, fails, stops or is too late. The cache and the advice never fail.
+    pub async fn triage(
+        self: &Arc<Self>,
+        ticket: Arc<Ticket>,
+        options: Options,
+        deadline: Instant,
+    ) -> Result<Triage, TriageError> {
+        let began = Instant::now();
+        let (texts, language) = {
+            let ticket = ticket.clone();
+            spawn_blocking(move || read(&ticket)).await?
+        };
+        let model_texts = texts.iter().map(|text| text.model_text.clone()).collect();
+        let scored = self.score(model_texts, options.bypass_cache, deadline).await?;
+        let readings: Vec<Reading> = scored.iter().map(|(scores, _)| self.interpreter.read(&scores.logits)).collect();
+        // `read` answers with one text at least, and each is scored.
+        let (Some(latest), Some((scores, source))) = (texts.last(), scored.last()) else {
+            return Err(ScoreError::Stopped.into());
+        };
+
+        let mut assessment = self.interpreter.assess(&readings);
+        if !language.supported || latest.cleaned.text().is_empty() {
+            assessment = assessment.doubted();
+        }
+        let evidence = if options.explain {
+            self.evidence(latest, &assessment, options.bypass_cache, deadline).await?
+        } else {
+            Vec::new()
+        };
+        let set_aside = texts.iter().flat_map(|text| {
+            let stretches = text.cleaned.set_aside().iter();
+            stretches.map(|stretch| (text.message, stretch.clone()))
+        });
+        Ok(Triage {
+            advice: self.advise(&ticket, &assessment, language, options.max_cues),
+            evidence,
+            language,
+            windows: scores.windows,
+            set_aside: set_aside.collect(),
+            source: *source,
+            goemotions: self.interpreter.holds("goemotions", &scores.logits),
+            assessment,
+            elapsed: began.elapsed(),
+        })
+    }
+
+    /// The scores of each text, from the cache where they are there.
+    async fn score(
+        self: &Arc<Self>,
+        texts: Vec<String>,
+        bypass_cache: bool,
+        deadline: Instant,
+    ) -> Result<Vec<(Scores, ScoreSource)>, TriageError> {
+        let fingerprints: Vec<Fingerprint> =
+            texts.iter().map(|text| self.fingerprint_key.fingerprint(&self.scope, text)).collect();
+        let found = if bypass_cache { vec![None; texts.len()] } else { self.cache.get(&fingerprints).await };
+        let missing: Vec<usize> = (0..texts.len()).filter(|index| found[*index].is_none()).collect();
+        let pending = if missing.is_empty() {
+            Vec::new()
+        } else {
+            let (triager, missing) = (self.clone(), missing.clone());
+            spawn_blocking(move || triager.submit(missing.iter().map(|index| texts[*index].as_str()), deadline))
+                .await??
+        };
+        let mut computed = Vec::with_capacity(missing.len());
+        for windows in pending {
+            computed.push(self.combined(windows, deadline).await?);
+        }
+        if !bypass_cache && !computed.is_empty() {
+            let fingerprints = missing.iter().map(|index| fingerprints[*index]);
+            self.cache.put(&fingerprints.zip(computed.iter().cloned()).collect::<Vec<_>>()).await;
+        }
+        let from_model = if bypass_cache { ScoreSource::Bypass } else { ScoreSource::Model };
+        let mut computed = computed.into_iter();
+        let scores = found.into_iter().filter_map(|found| match found {
+            Some((scores, level)) => Some((scores, ScoreSource::Cache(level))),
+            None => computed.next().map(|scores| (scores, from_model)),
+        });
+        Ok(scores.collect())
+    }
+
+    /// Queues all windows of all texts together; the answer holds one list of windows for each text.
+    fn submit<'a>(
+        &self,
+        texts: impl Iterator<Item = &'a str>,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Pending>>, ScoreError> {
+        let windows: Vec<Vec<Vec<u32>>> = texts.map(|text| self.encoder.windows(text)).collect();
+        let counts: Vec<usize> = windows.iter().map(Vec::len).collect();
+        let mut pending = self.scheduler.submit(windows.into_iter().flatten().collect(), deadline)?.into_iter();
+        Ok(counts.into_iter().map(|count| pending.by_ref().take(count).collect()).collect())
+    }
+
+    /// Awaits the windows of one text.
+    async fn combined(&self, windows: Vec<Pending>, deadline: Instant) -> Result<Scores, ScoreError> {
+        let mut rows = Vec::with_capacity(windows.len());
+        for window in windows {
+            let answer = timeout_at(deadline.into(), window).await.map_err(|_| ScoreError::DeadlineExceeded)?;
+            rows.push(answer.map_err(|_| ScoreError::Stopped)??);
+        }
+        let windows = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        Ok(Scores { logits: self.interpreter.combine(&rows).into(), windows })
+    }
+
+    /// For each part of the assessment the sentence of the latest message that, by itself, speaks most for it.
+    async fn evidence(
+        self: &Arc<Self>,
+        latest: &Text,
+        assessment: &Assessment,
+        bypass_cache: bool,
+        deadline: Instant,
+    ) -> Result<Vec<Evidence>, TriageError> {
+        let text = latest.cleaned.text();
+        let mut ranges = sentences(text);
+        ranges.truncate(SENTENCES_READ);
+        let texts = ranges.iter().map(|range| text[range.clone()].to_owned()).collect();
+        let scored = self.score(texts, bypass_cache, deadline).await?;
+        let readings: Vec<Reading> = scored.iter().map(|(scores, _)| self.interpreter.read(&scores.logits)).collect();
+        let strongest = |claim: Claim| {
+            let scores = readings.iter().map(|reading| reading.probability(claim));
+            let (range, score) = ranges.iter().zip(scores).max_by(|left, right| left.1.total_cmp(&right.1))?;
+            let range = latest.cleaned.source_range(range.clone());
+            Some(Evidence { message: latest.message, range, supports: claim, score })
+        };
+        Ok(assessment.claims().filter_map(strongest).collect())
+    }
+
+    fn advise(&self, ticket: &Ticket, assessment: &Assessment, language: Language, max_cues: usize) -> Advice {
+        let emotions: Vec<Emotion> = assessment.emotions.iter().map(|emotion| emotion.label).collect();
+        let signals: Vec<Signal> = assessment.signals.iter().map(|signal| signal.label).collect();
+        let facts = Facts {
+            emotions: &emotions,
+            primary: assessment.primary,
+            intensity: assessment.intensity,
+            urgency: assessment.urgency.label,
+            signals: &signals,
+            channel: ticket.channel,
+            language: language.code,
+            language_supported: language.supported,
+            attributes: &ticket.attributes,
+        };
+        self.advisor.advise(&facts, max_cues)
+    }
+}
+
+/// The customer's latest messages as the model reads them, oldest first, and the language of the last. Never empty: a
+/// message that is nothing but quotes is read as it is when there is no other.
+fn read(ticket: &Ticket) -> (Vec<Text>, Language) {
+    let by_customer = ticket.messages.iter().enumerate().filter(|(_, message)| message.author == Author::Customer);
+    let mut subject = clean(&ticket.subject).text().to_owned();
+    let mut texts: Vec<Text> = by_customer
+        .map(|(message, content)| {
+            let cleaned = clean(&content.text);
+            let model_text = match mem::take(&mut subject) {
+                subject if subject.is_empty() => cleaned.text().to_owned(),
+                subject => format!("{subject}\n{}", cleaned.text()),
+            };
+            Text { message, cleaned, model_text }
+        })
+        .collect();
+    let last = texts.len().saturating_sub(1);
+    let mut index = 0;
+    texts.retain(|text| {
+        index += 1;
+        index - 1 == last || !text.cleaned.text().is_empty()
+    });
+    texts.drain(..texts.len().saturating_sub(MESSAGES_READ));
+    let latest = texts.last().map_or("", |text| text.cleaned.text());
+    let language = language::detect(latest, ticket.locale.as_deref());
+    (texts, language)
+}
