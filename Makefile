@@ -11,6 +11,8 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bedside
 # Named by the pins, so that clones with different pins do not take turns in replacing each other's tools.
 tools := $(cache)/tools-$(shell sha256sum .ci/tools.txt | cut -c1-12)
 training := $(cache)/training-venv
+# What the README's clients need; named by its pins, as the tools are.
+clients := $(cache)/clients-$(shell cat tests/readme/requirements.txt tests/readme/package-lock.json | sha256sum | cut -c1-12)
 
 # Opens every recipe that builds: cargo must run in the shell that got the exports. In two steps, because
 # `eval "$(...)"` by itself would go on after a failed fetch.
@@ -36,9 +38,9 @@ run: build-packages ## Start the service, triage sample tickets, keep serving un
 	@$(with_libtorch) cargo run --locked -- demo --tickets tests/data/tickets.jsonl $(if $(filter 1,$(ONCE)),--once)
 
 .PHONY: test
-test: lint ## Everything CI checks: the lints, then all tests
-	@echo "== fetching libtorch"; python3 deploy/libtorch/test_fetch.py
-	@echo "== tests"; $(with_libtorch) cargo test --locked
+test: lint $(clients)/complete ## Everything CI checks: the lints, then all tests
+	@echo "== tests"; python3 deploy/libtorch/test_fetch.py
+	@$(with_libtorch) README_CLIENTS='$(clients)' cargo test --locked
 
 .PHONY: build
 build: build-packages ## Build the service
@@ -77,7 +79,7 @@ env: build-packages ## Print what a shell needs to run cargo by itself: eval "$(
 	@python3 deploy/libtorch/fetch.py
 
 .PHONY: setup
-setup: build-packages test-packages $(tools) ## Install and fetch everything `run` and `test` need, build nothing
+setup: build-packages test-packages $(tools) $(clients)/complete ## Install and fetch everything `run` and `test` need, build nothing
 	@$(with_libtorch) cargo fetch --locked
 
 .PHONY: clean
@@ -96,6 +98,9 @@ build-packages:
 test-packages:
 	@missing=; \
 	command -v redis-server >/dev/null || missing+=" redis-server"; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing+=" python3-venv"; \
+	command -v node >/dev/null || missing+=" nodejs"; \
+	command -v npm >/dev/null || missing+=" npm"; \
 	$(install_missing)
 
 .PHONY: model-data
@@ -110,6 +115,9 @@ $(tools): | build-packages
 	@python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
 		--root-user-action=ignore --target '$@.incomplete' --requirement .ci/tools.txt
 	@mv '$@.incomplete' '$@'
+
+$(clients)/complete: | build-packages test-packages
+	@bash tests/readme/install.sh '$(clients)'
 
 $(training)/.installed: models/training/requirements.txt
 	@missing=; python3 -c 'import ensurepip' 2>/dev/null || missing+=" python3-venv"; $(install_missing)

@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    ffi::OsString,
+    fmt, fs,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use config::{Config, Environment, File, FileFormat, Value, ValueKind};
+use config::{Config, Environment, Map, Value, ValueKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -201,35 +202,30 @@ impl fmt::Display for InvalidSettings {
 }
 
 impl Settings {
-    /// Reads all layers: `file` if there is one, variables from `environment`, then `overrides` (setting and value) from
-    /// flags.
+    /// Reads all layers: `defaults` (setting and value) in place of the built-in ones, `file` if there is one, variables
+    /// from `environment`, then `overrides` from flags.
     ///
     /// # Errors
     /// Every unknown key, value of the wrong type and value out of range.
     pub fn load(
+        defaults: &[(&str, &str)],
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
         overrides: &[(&str, String)],
     ) -> Result<Self, InvalidSettings> {
-        let at = |setting: String, problem: String| InvalidSettings(vec![Violation { setting, problem }]);
-        // The environment's own name for the file is not a setting.
-        let environment =
-            environment.into_iter().filter(|(name, _)| name.starts_with("BEDSIDE_") && name != "BEDSIDE_CONFIG");
         let mut layers = Config::builder();
+        for (setting, value) in defaults {
+            layers = layers.set_default(*setting, *value).map_err(|error| malformed(setting, &error))?;
+        }
         if let Some(file) = file {
-            layers = layers.add_source(File::new(&file.to_string_lossy(), FileFormat::Toml));
+            layers = layers.add_source(Config::try_from(&table(file)?).map_err(|error| malformed("file", &error))?);
         }
-        let variables = Environment::with_prefix("BEDSIDE").prefix_separator("_").separator("__");
-        layers = layers.add_source(variables.source(Some(environment.collect())));
+        let variables = Environment::with_prefix("BEDSIDE").prefix_separator("_").separator("__").ignore_empty(true);
+        layers = layers.add_source(variables.source(Some(own_variables(environment)?)));
         for (setting, value) in overrides {
-            layers = layers
-                .set_override(*setting, value.as_str())
-                .map_err(|error| at((*setting).to_owned(), error.to_string()))?;
+            layers = layers.set_override(*setting, value.as_str()).map_err(|error| malformed(setting, &error))?;
         }
-        let given = layers.build().map_err(|error| {
-            let origin = file.map_or_else(|| "configuration".to_owned(), |file| file.display().to_string());
-            at(origin, error.to_string())
-        })?;
+        let given = layers.build().map_err(|error| malformed("configuration", &error))?;
         Self::from_leaves(leaves(given.cache))
     }
 
@@ -297,6 +293,46 @@ impl Settings {
     }
 }
 
+fn malformed(setting: &str, error: &config::ConfigError) -> InvalidSettings {
+    InvalidSettings(vec![Violation { setting: setting.to_owned(), problem: without_value(error) }])
+}
+
+/// A settings file. Its errors name the line and not what is in it, which can be a secret.
+fn table(file: &Path) -> Result<toml::Table, InvalidSettings> {
+    let at = |line: Option<usize>, problem: String| {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        InvalidSettings(vec![Violation { setting: format!("{}{line}", file.display()), problem }])
+    };
+    let text = fs::read_to_string(file).map_err(|error| at(None, error.to_string()))?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        at(Some(line), "is not valid TOML".to_owned())
+    })
+}
+
+/// The variables that are settings: not the name of the file, and not what Kubernetes tells every pod about a Service
+/// that is called bedside.
+fn own_variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Map<String, String>, InvalidSettings> {
+    let foreign = |name: &str| {
+        name == "BEDSIDE_CONFIG" || name.starts_with("BEDSIDE_SERVICE_") || name.starts_with("BEDSIDE_PORT")
+    };
+    let mut own = Map::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("BEDSIDE_") && !foreign(name)) else {
+            continue;
+        };
+        let Ok(value) = value.into_string() else {
+            let problem = "is not UTF-8".to_owned();
+            return Err(InvalidSettings(vec![Violation { setting: name.to_owned(), problem }]));
+        };
+        own.insert(name.to_owned(), value);
+    }
+    Ok(own)
+}
+
 fn leaves(root: Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     let mut open = vec![(String::new(), root)];
@@ -322,6 +358,16 @@ fn without_value(error: &config::ConfigError) -> String {
             format!("must be {expected}{origin}")
         }
         config::ConfigError::At { error, .. } => without_value(error),
-        other => other.to_string(),
+        // serde's own words quote the value, then say what was expected instead.
+        other => match other.to_string() {
+            text if text.starts_with("invalid ") => match text.split_once("expected ") {
+                Some((_, expected)) => format!("must be {expected}"),
+                None => "is not valid".to_owned(),
+            },
+            text => text,
+        },
     }
 }
+
+#[cfg(test)]
+mod tests;

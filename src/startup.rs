@@ -5,13 +5,11 @@ use std::{fs, path::PathBuf, sync::Arc};
 use prometheus_client::registry::Registry;
 
 use crate::{
-    advice::{AdviceError, Advisor},
+    advice::Advisor,
     assessment::Interpreter,
-    cache::{
-        CacheMetrics, CacheSettings, FingerprintKey, Scope, Tiered, fingerprint::KeyError, redis::RedisCacheError,
-    },
-    config::Settings,
-    model::{Bundle, BundleError, Precision, Scheduler, TextEncoder, scheduler::StartError},
+    cache::{CacheMetrics, CacheSettings, FingerprintKey, Scope, Tiered, redis::RedisCacheError},
+    config::{InvalidSettings, Settings, Violation},
+    model::{Bundle, Precision, Scheduler, TextEncoder, scheduler::StartError},
     triage::Triager,
 };
 
@@ -21,41 +19,58 @@ const WARM_UP: &str = "Hello, I cannot log in since this morning. Could you help
 /// The only tenant as long as callers have no credentials.
 const TENANT: &str = "default";
 
-/// Why the service cannot start.
+/// What the settings name, opened and verified.
+pub struct Parts {
+    bundle: Bundle,
+    encoder: TextEncoder,
+    advisor: Advisor,
+    fingerprint_key: FingerprintKey,
+}
+
+/// Why the service cannot start with settings and parts that are good.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
-    /// The bundle was refused.
-    #[error("model bundle refused: {0}")]
-    Bundle(#[from] BundleError),
     /// An engine did not come up.
     #[error("model engine failed: {0}")]
     Engine(#[from] StartError),
-    /// The policy or the catalogue was refused.
-    #[error(transparent)]
-    Advice(#[from] AdviceError),
-    /// The key for fingerprints cannot be had.
-    #[error("cache key: {0}")]
-    Key(#[from] KeyError),
     /// The Redis settings cannot work.
     #[error("cache.redis: {0}")]
     Redis(#[from] RedisCacheError),
-    /// No place to keep the key that is made on first start.
-    #[error("cache.key_file is not set and there is no state folder: set XDG_STATE_HOME or HOME, or cache.key")]
-    NoStateFolder,
+}
+
+/// Opens and verifies everything that the settings name, except the engine.
+///
+/// # Errors
+/// All that is wrong, by the setting that names it.
+pub fn open(settings: &Settings) -> Result<Parts, InvalidSettings> {
+    let mut violations = Vec::new();
+    let mut note = |setting: &str, problem: String| violations.push(Violation { setting: setting.to_owned(), problem });
+    let bundle = Bundle::open(&settings.model.bundle).and_then(|bundle| Ok((TextEncoder::open(&bundle)?, bundle)));
+    let bundle = bundle.map_err(|error| note("model.bundle", error.to_string()));
+    let advisor = Advisor::load(settings.advice.policy.as_deref(), settings.advice.catalogue.as_deref());
+    let advisor = advisor.map_err(|error| note("advice", error.to_string()));
+    let key = fingerprint_key(&settings.cache).map_err(|problem| note("cache.key_file", problem));
+    match (bundle, advisor, key) {
+        (Ok((encoder, bundle)), Ok(advisor), Ok(fingerprint_key)) => {
+            Ok(Parts { bundle, encoder, advisor, fingerprint_key })
+        }
+        _ => Err(InvalidSettings(violations)),
+    }
 }
 
 /// Builds the spine and registers what its rooms count. Blocks for as long as loading takes; to be called within the
 /// context of the runtime that will serve, but not on its threads.
 ///
 /// # Errors
-/// The first part that cannot be had, and why.
-pub fn triager(settings: &Settings, registry: &mut Registry) -> Result<(Triager, Precision), StartupError> {
-    let bundle = Bundle::open(&settings.model.bundle)?;
-    let advisor = Advisor::load(settings.advice.policy.as_deref(), settings.advice.catalogue.as_deref())?;
-    let encoder = TextEncoder::open(&bundle)?;
+/// The first part that does not come up, and why.
+pub fn triager(
+    settings: &Settings,
+    parts: Parts,
+    registry: &mut Registry,
+) -> Result<(Triager, Precision), StartupError> {
+    let Parts { bundle, encoder, advisor, fingerprint_key } = parts;
     let engine = settings.model.engine;
     let precision = settings.model.precision.resolve(&bundle);
-    let fingerprint_key = fingerprint_key(&settings.cache)?;
     let cache_metrics = CacheMetrics::default();
     cache_metrics.register(registry);
     let cache = Tiered::new(&settings.cache, &fingerprint_key, bundle.label_count(), cache_metrics)?;
@@ -79,19 +94,18 @@ pub fn triager(settings: &Settings, registry: &mut Registry) -> Result<(Triager,
 }
 
 /// The key from the settings, or the one that was made and kept on the first start.
-fn fingerprint_key(settings: &CacheSettings) -> Result<FingerprintKey, StartupError> {
-    if settings.key.is_some() || settings.key_file.is_some() {
-        return Ok(settings.fingerprint_key()?);
+fn fingerprint_key(settings: &CacheSettings) -> Result<FingerprintKey, String> {
+    if let Some(key) = settings.fingerprint_key() {
+        return key.map_err(|error| error.to_string());
     }
     if settings.redis.url.is_some() {
-        tracing::warn!(
-            "cache.key and cache.key_file are not set: this machine's own key is used, so replicas elsewhere share nothing"
-        );
+        tracing::warn!("no cache.key or cache.key_file: with this machine's own key, replicas elsewhere share nothing");
     }
-    let folder = state_folder().ok_or(StartupError::NoStateFolder)?;
-    let file = folder.join("fingerprint.key");
-    fs::create_dir_all(&folder).map_err(|source| KeyError::Create { path: file.clone(), source })?;
-    Ok(FingerprintKey::load_or_create(&file)?)
+    let Some(folder) = state_folder() else {
+        return Err("is not set, and there is no state folder: set it, cache.key, XDG_STATE_HOME or HOME".to_owned());
+    };
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    FingerprintKey::load_or_create(&folder.join("fingerprint.key")).map_err(|error| error.to_string())
 }
 
 /// Where the XDG base directory specification wants state that outlives a process.

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, IsTerminal},
+    panic,
     time::Duration,
 };
 
@@ -25,6 +26,14 @@ use crate::{
     config::{LogFormat, LogSettings},
     triage::{ScoreSource, Triage},
 };
+
+/// Has panics logged by their place alone: what they say can quote the text of a ticket.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        tracing::error!(place, "a thread panicked");
+    }));
+}
 
 /// Starts logging to standard error, as `settings` say. Does nothing when logging has been started before.
 pub fn init_logging(settings: &LogSettings) {
@@ -115,6 +124,8 @@ pub struct Metrics {
     sources: Family<SourceLabels, Counter>,
     /// Tokens that wait for a worker.
     pub queue_tokens: Gauge,
+    /// Calls that are being worked on.
+    pub calls_in_flight: Gauge,
 }
 
 impl Metrics {
@@ -130,6 +141,7 @@ impl Metrics {
             urgencies: Family::default(),
             sources: Family::default(),
             queue_tokens: Gauge::default(),
+            calls_in_flight: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("bedside_answers", "Calls answered, by method and gRPC status code", metrics.answers.clone());
@@ -149,6 +161,8 @@ impl Metrics {
             "Tickets triaged, by where the scores came from",
             metrics.sources.clone(),
         );
+        let in_flight = metrics.calls_in_flight.clone();
+        registry.register("bedside_calls_in_flight", "Calls that are being worked on", in_flight);
         registry.register("bedside_queue_tokens", "Tokens that wait for a worker", metrics.queue_tokens.clone());
         metrics
     }

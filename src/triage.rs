@@ -1,7 +1,6 @@
 //! The spine: one ticket from arrival to answer.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -109,7 +108,7 @@ pub enum TriageError {
 struct Text {
     message: usize,
     cleaned: Cleaned,
-    /// The cleaned words, after the subject where it is the ticket's first message by the customer.
+    /// The cleaned words, in the first of the texts after the ticket's subject.
     model_text: String,
 }
 
@@ -262,28 +261,23 @@ impl Triager {
     }
 }
 
-/// The customer's latest messages as the model reads them, oldest first, and the language of the last. Never empty: a
-/// message that is nothing but quotes is read as it is when there is no other.
+/// The customer's latest messages as the model reads them, oldest first, and the language of the last. Never empty: the
+/// latest message stays even when nothing in it is the customer's own words.
 fn read(ticket: &Ticket) -> (Vec<Text>, Language) {
     let by_customer = ticket.messages.iter().enumerate().filter(|(_, message)| message.author == Author::Customer);
-    let mut subject = clean(&ticket.subject).text().to_owned();
     let mut texts: Vec<Text> = by_customer
         .map(|(message, content)| {
             let cleaned = clean(&content.text);
-            let model_text = match mem::take(&mut subject) {
-                subject if subject.is_empty() => cleaned.text().to_owned(),
-                subject => format!("{subject}\n{}", cleaned.text()),
-            };
-            Text { message, cleaned, model_text }
+            Text { message, model_text: cleaned.text().to_owned(), cleaned }
         })
         .collect();
-    let last = texts.len().saturating_sub(1);
-    let mut index = 0;
-    texts.retain(|text| {
-        index += 1;
-        index - 1 == last || !text.cleaned.text().is_empty()
-    });
+    let latest = texts.last().map(|text| text.message);
+    texts.retain(|text| Some(text.message) == latest || !text.cleaned.text().is_empty());
     texts.drain(..texts.len().saturating_sub(MESSAGES_READ));
+    let subject = clean(&ticket.subject);
+    if let Some(first) = texts.first_mut().filter(|_| !subject.text().is_empty()) {
+        first.model_text = format!("{}\n{}", subject.text(), first.model_text).trim_end().to_owned();
+    }
     let latest = texts.last().map_or("", |text| text.cleaned.text());
     let language = language::detect(latest, ticket.locale.as_deref());
     (texts, language)

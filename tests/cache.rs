@@ -41,7 +41,7 @@ impl Replica {
         settings.redis.connect_timeout_ms = 10_000;
         settings.key = Some(Secret::new(key));
         assert_eq!(settings.violations(), []);
-        let key = settings.fingerprint_key().unwrap();
+        let key = settings.fingerprint_key().unwrap().unwrap();
         let metrics = CacheMetrics::default();
         Self { cache: Tiered::new(&settings, &key, labels, metrics.clone()).unwrap(), metrics }
     }

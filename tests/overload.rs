@@ -8,17 +8,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use service::{Service, request, ticket};
-use tonic::{Code, Request};
+use tonic::Code;
 use tonic_types::StatusExt;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_passed_deadline_is_deadline_exceeded() {
-    let service = Service::start(&[]).await;
-    let mut request = Request::new(request(ticket(&"My parcel has not arrived and I am worried. ".repeat(200))));
-    request.metadata_mut().insert("grpc-timeout", "1m".parse().unwrap());
-    let status = service.triage().triage_ticket(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_own_limit_holds_for_callers_without_a_deadline() {
@@ -56,7 +47,8 @@ async fn a_full_queue_is_refused_and_drains() {
         async move { client.triage_ticket(request(ticket(&text))).await }
     });
     let answers = join_all(calls).await;
-    let refused = answers.iter().filter_map(|answer| answer.as_ref().err());
+    let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(!refused.is_empty());
     assert!(answers.iter().any(Result::is_ok));
     for status in refused {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");

@@ -40,6 +40,7 @@ async fn no_text_in_logs_metrics_or_errors() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bedside"))
         .args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"])
         .args(["--log", "trace"])
+        .env_remove("BEDSIDE_CONFIG")
         .env("XDG_STATE_HOME", state.path())
         .env("BEDSIDE_LOG__FORMAT", "json")
         .stderr(Stdio::piped())

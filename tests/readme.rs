@@ -69,7 +69,8 @@ fn block(name: &str) -> String {
 }
 
 /// The packages that the Python and Node clients need: where `make test` has put them, else installed for this test.
-static CLIENTS: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("BEDSIDE_TEST_CLIENTS") {
+/// (The variable is not called BEDSIDE_..., which the service would take for a setting.)
+static CLIENTS: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("README_CLIENTS") {
     Some(folder) => folder.into(),
     None => {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
@@ -146,30 +147,31 @@ fn at(text: &str, grpc: &str) -> String {
 struct Running {
     child: Child,
     grpc: String,
-    /// Kept, so that the log finds a reader.
-    _log: Receiver<String>,
+    log: Receiver<String>,
     _state: TempDir,
 }
 
 impl Running {
     fn start() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bedside"))
+        let child = Command::new(env!("CARGO_BIN_EXE_bedside"))
             .args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"])
             .env("XDG_STATE_HOME", state.path())
             .env("BEDSIDE_LOG__FORMAT", "json")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, log) = mpsc::channel();
+        // Whole from here on, so that the process ends with the test however that ends.
+        let mut service = Self { child, grpc: String::new(), log, _state: state };
+        let stderr = BufReader::new(service.child.stderr.take().unwrap());
         thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(lines.send(line))));
         loop {
-            let line = log.recv_timeout(PATIENCE).expect("the service says that it serves");
-            let line: Value = serde_json::from_str(&line).expect("every line is JSON");
+            let line = service.log.recv_timeout(PATIENCE).expect("the service says that it serves");
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
             if line["message"] == "serving" {
-                let grpc = line["grpc"].as_str().unwrap().to_owned();
-                return Self { child, grpc, _log: log, _state: state };
+                service.grpc = line["grpc"].as_str().unwrap().to_owned();
+                return service;
             }
         }
     }

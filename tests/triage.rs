@@ -73,7 +73,7 @@ async fn a_batch_keeps_order_and_one_bad_item_spoils_no_other() {
     let batch = BatchTriageTicketsRequest { requests: requests.collect() };
     let results = service.triage().batch_triage_tickets(batch).await.unwrap().into_inner().results;
     assert_eq!(results.len(), 3);
-    let ids: Vec<_> = results.iter().map(|result| match result.outcome.as_ref().unwrap() {
+    let ids = results.iter().map(|result| match result.outcome.as_ref().unwrap() {
         Outcome::Triage(triage) => triage.ticket_id.clone(),
         Outcome::Error(error) => format!("error {}", error.code),
     });

@@ -7,8 +7,8 @@ Progress goes to stderr, the shell lines to stdout. Where libtorch comes from, f
 
 1. LIBTORCH, when it is set already, is kept as it is.
 2. A complete copy in ${XDG_CACHE_HOME:-~/.cache}/bedside/libtorch: no network is touched.
-3. The CPU archive that torch-sys would fetch by itself (x86_64 only). BEDSIDE_LIBTORCH_URL names a mirror of it,
-   BEDSIDE_LIBTORCH_SHA256 pins what the mirror serves.
+3. The CPU archive that torch-sys would fetch by itself (x86_64 only). LIBTORCH_ZIP_URL names a mirror of it,
+   LIBTORCH_ZIP_SHA256 pins what the mirror serves.
 4. The torch wheel, through pip and whatever package index pip is configured for.
 
 What is fetched stays in the cache for the next clone. Needs the standard library and, for the last source, pip.
@@ -175,7 +175,7 @@ def check_parts(folder: Path) -> None:
 
 def fetch_archive(folder: Path) -> None:
     """The CPU archive of PyTorch's own site: C++11 ABI, and the exact version torch-sys asks for."""
-    url = os.environ.get("BEDSIDE_LIBTORCH_URL") or ARCHIVE_URL
+    url = os.environ.get("LIBTORCH_ZIP_URL") or ARCHIVE_URL
     host = urllib.parse.urlsplit(url).netloc or url
     downloaded = folder / "archive.zip"
     try:
@@ -200,9 +200,9 @@ def fetch_archive(folder: Path) -> None:
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise Unavailable(f"{host} stopped answering: {error}") from error
 
-    expected = os.environ.get("BEDSIDE_LIBTORCH_SHA256")
+    expected = os.environ.get("LIBTORCH_ZIP_SHA256")
     if expected and sha256(downloaded) != expected.lower():
-        raise Unavailable(f"{host} served something else than BEDSIDE_LIBTORCH_SHA256 says")
+        raise Unavailable(f"{host} served something else than LIBTORCH_ZIP_SHA256 says")
 
     say("unpacking the archive")
     try:

@@ -47,7 +47,7 @@ class Fetch(unittest.TestCase):
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(self.folder / "path"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "BEDSIDE_LIBTORCH_URL": "file:///nowhere/libtorch.zip",
+            "LIBTORCH_ZIP_URL": "file:///nowhere/libtorch.zip",
         }
         return subprocess.Popen(
             [sys.executable, FETCH, *arguments],
@@ -69,7 +69,7 @@ class Fetch(unittest.TestCase):
         self.assertFalse(self.cache.exists())
 
     def test_takes_what_is_linked_from_the_archive(self):
-        code, out, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE))
+        code, out, err = self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE))
         self.assertEqual(code, 0, err)
         self.assertIn(f"export LIBTORCH={self.installed}\n", out)
         self.assertIn("export LIBTORCH_CXX11_ABI=1\n", out)
@@ -79,27 +79,27 @@ class Fetch(unittest.TestCase):
         self.assertEqual({entry.name for entry in self.cache.iterdir()}, {".lock", "2.4.0-cpu-x86_64"})
 
     def test_uses_the_cached_copy_without_asking_again(self):
-        first = self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE))
+        first = self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE))
         second = self.run_fetch("--verify")
         self.assertEqual(second, (0, first[1], ""))
 
     def test_an_unfinished_copy_is_fetched_again(self):
         url = self.archive(ARCHIVE)
-        self.run_fetch(BEDSIDE_LIBTORCH_URL=url)
+        self.run_fetch(LIBTORCH_ZIP_URL=url)
         (self.installed / "manifest.json").unlink()
-        code, _, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=url)
+        code, _, err = self.run_fetch(LIBTORCH_ZIP_URL=url)
         self.assertEqual(code, 0)
         self.assertIn("is not used: it was never finished", err)
 
     def test_a_truncated_library_is_noticed(self):
-        self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE))
+        self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE))
         (self.installed / "lib/libc10.so").write_text("c")
         code, _, err = self.run_fetch()
         self.assertEqual(code, 1)
         self.assertIn("lib/libc10.so has another size", err)
 
     def test_a_changed_library_is_noticed_by_verify(self):
-        self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE))
+        self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE))
         (self.installed / "lib/libc10.so").write_text("x10")
         self.assertEqual(self.run_fetch()[0], 0)
         code, _, err = self.run_fetch("--verify")
@@ -107,31 +107,31 @@ class Fetch(unittest.TestCase):
         self.assertIn("lib/libc10.so has other contents", err)
 
     def test_refuses_another_sum(self):
-        code, _, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE), BEDSIDE_LIBTORCH_SHA256="00")
+        code, _, err = self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE), LIBTORCH_ZIP_SHA256="00")
         self.assertEqual(code, 1)
-        self.assertIn("served something else than BEDSIDE_LIBTORCH_SHA256 says", err)
+        self.assertIn("served something else than LIBTORCH_ZIP_SHA256 says", err)
         self.assertIn("has no pip", err)
 
     def test_refuses_paths_that_lead_out(self):
-        code, _, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive(ARCHIVE | {"libtorch/include/../../x": ""}))
+        code, _, err = self.run_fetch(LIBTORCH_ZIP_URL=self.archive(ARCHIVE | {"libtorch/include/../../x": ""}))
         self.assertEqual(code, 1)
         self.assertIn("a path that leads out of it", err)
 
     def test_refuses_an_archive_without_the_libraries(self):
-        code, _, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=self.archive({f"libtorch/{HEADER}": ""}))
+        code, _, err = self.run_fetch(LIBTORCH_ZIP_URL=self.archive({f"libtorch/{HEADER}": ""}))
         self.assertEqual(code, 1)
         self.assertIn("what was fetched has no lib/libtorch_cpu.so", err)
 
     def test_refuses_what_is_no_archive(self):
         path = self.folder / "page.html"
         path.write_text("<html>please log in</html>")
-        code, _, err = self.run_fetch(BEDSIDE_LIBTORCH_URL=path.as_uri())
+        code, _, err = self.run_fetch(LIBTORCH_ZIP_URL=path.as_uri())
         self.assertEqual(code, 1)
         self.assertIn("served no usable archive", err)
 
     def test_several_at_once_fetch_once(self):
         url = self.archive(ARCHIVE)
-        processes = [self.start(BEDSIDE_LIBTORCH_URL=url) for _ in range(4)]
+        processes = [self.start(LIBTORCH_ZIP_URL=url) for _ in range(4)]
         results = [process.communicate(timeout=60) for process in processes]
         self.assertEqual({process.returncode for process in processes}, {0})
         self.assertEqual(len({out for out, _ in results}), 1)

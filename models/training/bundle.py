@@ -113,6 +113,8 @@ def write_bundle(out: Path, checkpoint: Path, model, groups: list[dict], costs: 
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    # safetensors makes it readable by its owner only.
+    (out / "model.safetensors").chmod(0o644)
     config = json.loads((checkpoint / "config.json").read_text())
     config = {key: value for key, value in config.items() if not key.startswith("_")} | {"torch_dtype": "float16"}
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")

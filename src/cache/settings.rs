@@ -24,7 +24,7 @@ pub struct CacheSettings {
     /// The fingerprint key as 64 hexadecimal digits. Replicas that shall share scores need the same one.
     pub key: Option<Secret>,
     /// A file that holds the fingerprint key, created with a random key when it is missing. Instead of `key`; with
-    /// neither, each start makes its own key, which is enough as long as there is no Redis.
+    /// neither, the service keeps one in its state folder.
     pub key_file: Option<PathBuf>,
 }
 
@@ -74,12 +74,15 @@ impl Default for RedisSettings {
 }
 
 impl CacheSettings {
-    /// The fingerprint key these settings ask for. May create the key file.
-    pub fn fingerprint_key(&self) -> Result<FingerprintKey, KeyError> {
+    /// The fingerprint key these settings ask for, if they do. May create the key file.
+    ///
+    /// # Errors
+    /// When the key is malformed, or its file can be neither read nor made.
+    pub fn fingerprint_key(&self) -> Option<Result<FingerprintKey, KeyError>> {
         match (&self.key, &self.key_file) {
-            (Some(digits), _) => FingerprintKey::from_hex(digits.expose()),
-            (None, Some(path)) => FingerprintKey::load_or_create(path),
-            (None, None) => FingerprintKey::random(),
+            (Some(digits), _) => Some(FingerprintKey::from_hex(digits.expose())),
+            (None, Some(path)) => Some(FingerprintKey::load_or_create(path)),
+            (None, None) => None,
         }
     }
 
@@ -231,14 +234,5 @@ mod tests {
             assert_eq!(fields(&settings), ["redis.url"], "{bad}");
             assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
         }
-    }
-
-    #[test]
-    fn redis_without_a_shared_key_is_a_mistake() {
-        let mut settings = CacheSettings::default();
-        settings.redis.url = Some(Secret::new("redis://cache"));
-        assert_eq!(fields(&settings), ["key"]);
-        settings.key_file = Some("key".into());
-        assert!(settings.violations().is_empty());
     }
 }

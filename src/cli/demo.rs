@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, IsTerminal},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -15,6 +16,9 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use super::{Failure, SettingsArgs, service};
 use crate::server::proto::{self, triage_service_client::TriageServiceClient};
+
+/// Characters in a line of the table where there is no terminal to tell.
+const WIDTH: u16 = 130;
 
 /// How long to wait for the service to say SERVING after it has loaded.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,6 +82,9 @@ async fn triage_all(channel: Channel, tickets: Vec<proto::Ticket>) -> Result<Tab
     let mut client = TriageServiceClient::new(channel);
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if !io::stdout().is_terminal() {
+        table.set_width(WIDTH);
+    }
     table.set_header(["ticket", "emotions", "urgency", "queue", "first cue", "ms"]);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets")?;
     let progress = ProgressBar::new(tickets.len() as u64).with_style(style);

@@ -80,7 +80,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), Failure> {
     let (triager, precision) = {
         // Redis connections belong to the runtime that they are made in.
         let _context = runtime.enter();
-        startup::triager(&settings, metrics.registry())?
+        startup::triager(&settings, startup::open(&settings)?, metrics.registry())?
     };
     let triager = Arc::new(triager);
     let comments = match &args.goemotions {

@@ -75,11 +75,10 @@ impl SettingsArgs {
             ("log.filter", &self.log),
         ];
         let flags = own.iter().chain(more);
-        let mut overrides: Vec<_> = flags.filter_map(|(setting, value)| Some((*setting, (*value).clone()?))).collect();
-        if quiet && self.log.is_none() && std::env::var_os("BEDSIDE_LOG__FILTER").is_none() {
-            overrides.push(("log.filter", "warn".to_owned()));
-        }
-        let settings = Settings::load(self.config.as_deref(), std::env::vars(), &overrides)?;
+        let overrides: Vec<_> = flags.filter_map(|(setting, value)| Some((*setting, (*value).clone()?))).collect();
+        let defaults: &[_] = if quiet { &[("log.filter", "warn")] } else { &[] };
+        let settings = Settings::load(defaults, self.config.as_deref(), std::env::vars_os(), &overrides)?;
+        telemetry::log_panics();
         telemetry::init_logging(&settings.log);
         Ok(settings)
     }

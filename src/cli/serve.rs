@@ -4,6 +4,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::{Failure, SettingsArgs, service};
+use crate::startup;
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -34,11 +35,12 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         ("cache.redis.url", &args.redis_url),
     ];
     let settings = args.settings.load(&flags, false)?;
+    let parts = startup::open(&settings)?;
     if args.check_config {
         println!("the configuration is valid");
         return Ok(());
     }
     let runtime = Runtime::new()?;
     let listeners = runtime.block_on(service::bind(&settings))?;
-    service::run(&runtime, &settings, listeners, service::stop_signal())
+    service::run(&runtime, &settings, parts, listeners, service::stop_signal())
 }

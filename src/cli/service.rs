@@ -9,7 +9,7 @@ use super::Failure;
 use crate::{
     config::Settings,
     server::{Deps, Listeners, serve},
-    startup,
+    startup::{self, Parts},
     telemetry::Metrics,
 };
 
@@ -31,10 +31,11 @@ pub(super) async fn bind(settings: &Settings) -> Result<Listeners, Failure> {
 pub(super) fn run(
     runtime: &Runtime,
     settings: &Settings,
+    parts: Parts,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let deps = load(runtime, settings)?;
+    let deps = load(runtime, settings, parts)?;
     announce(settings, &listeners, &deps)?;
     Ok(runtime.block_on(serve(listeners, deps, shutdown))?)
 }
@@ -49,8 +50,9 @@ pub(super) struct Background {
 
 impl Background {
     pub(super) fn start(runtime: &Runtime, settings: &Settings) -> Result<Self, Failure> {
+        let parts = startup::open(settings)?;
         let listeners = runtime.block_on(bind(settings))?;
-        let deps = load(runtime, settings)?;
+        let deps = load(runtime, settings, parts)?;
         announce(settings, &listeners, &deps)?;
         let grpc_addr = listeners.grpc.local_addr()?;
         let stop = CancellationToken::new();
@@ -65,11 +67,11 @@ impl Background {
     }
 }
 
-fn load(runtime: &Runtime, settings: &Settings) -> Result<Deps, Failure> {
+fn load(runtime: &Runtime, settings: &Settings, parts: Parts) -> Result<Deps, Failure> {
     // Redis connections belong to the runtime that they are made in.
     let _context = runtime.enter();
     let mut metrics = Metrics::new();
-    let (triager, precision) = startup::triager(settings, metrics.registry())?;
+    let (triager, precision) = startup::triager(settings, parts, metrics.registry())?;
     Ok(Deps {
         triager: Arc::new(triager),
         engine: settings.model.engine,

@@ -21,10 +21,13 @@ use tower::{Layer, Service};
 
 use super::error;
 
-/// How long before tonic's own timeout this layer answers.
+/// How long before tonic's own timeout a call is to be given up.
 const HEAD_START: Duration = Duration::from_millis(5);
 
-/// When to give up on a call; an extension of every request.
+/// How long after a call's deadline this layer cuts a handler short that has not given up by itself; less than the head start.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// When the handler is to give up on a call; an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(pub(super) Instant);
 
@@ -84,7 +87,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             let call = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
-            match timeout_at(deadline.into(), call).await {
+            match timeout_at((deadline + PATIENCE).into(), call).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => Ok(Status::internal("an internal error occurred").into_http()),
                 Err(_) => Ok(error::deadline_exceeded().into_http()),
@@ -115,4 +118,59 @@ fn caller_timeout(headers: &HeaderMap) -> Result<Option<Duration>, &'static str>
         _ => return Err(PROBLEM),
     };
     Ok(Some(timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    /// The status of a call with this `grpc-timeout` to a handler that never answers, and the time it was given.
+    async fn call(timeout: Option<&str>, longest: Duration) -> (i32, Option<Duration>) {
+        let (told, given) = std::sync::mpsc::channel();
+        let handler = service_fn(move |request: Request<Body>| {
+            let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
+            let _ = told.send(deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())));
+            std::future::pending::<Result<Response<Body>, Infallible>>()
+        });
+        let mut request = Request::new(Body::empty());
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        }
+        let Ok(response) = DeadlineLayer::new(longest).layer(handler).oneshot(request).await;
+        let code = response.headers()["grpc-status"].to_str().unwrap().parse().unwrap();
+        (code, given.try_recv().ok().flatten())
+    }
+
+    #[tokio::test]
+    async fn the_earlier_of_the_callers_and_the_servers_deadline_holds() {
+        let hour = Duration::from_secs(3600);
+        for (timeout, longest, most) in [
+            (Some("20m"), hour, Duration::from_millis(15)),
+            (Some("20000u"), hour, Duration::from_millis(15)),
+            (Some("1H"), Duration::from_millis(20), Duration::from_millis(20)),
+            (None, Duration::from_millis(20), Duration::from_millis(20)),
+        ] {
+            let (code, given) = call(timeout, longest).await;
+            assert_eq!(code, tonic::Code::DeadlineExceeded as i32, "{timeout:?}");
+            assert!(given.unwrap() <= most, "{timeout:?} {given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_malformed_timeout_never_reaches_the_handler() {
+        for timeout in ["", "m", "5", "5x", "-5m", "123456789m", "1.5S"] {
+            let (code, given) = call(Some(timeout), Duration::from_secs(1)).await;
+            assert_eq!((code, given), (tonic::Code::InvalidArgument as i32, None), "{timeout:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panicking_handler_is_an_internal_error() {
+        let handler = service_fn(|_: Request<Body>| async { panic!("oh no") });
+        let handler = DeadlineLayer::new(Duration::from_secs(60)).layer(handler);
+        let Ok(response): Result<Response<Body>, Infallible> = handler.oneshot(Request::new(Body::empty())).await;
+        assert_eq!(response.headers()["grpc-status"], "13");
+    }
 }

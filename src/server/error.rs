@@ -43,9 +43,10 @@ pub(super) fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("the deadline passed before the answer was ready")
 }
 
-fn unavailable(reason: &str) -> Status {
+/// The service is stopping; another instance may take the call.
+pub(super) fn stopping() -> Status {
     let mut details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
-    details.set_error_info(reason, DOMAIN, []);
+    details.set_error_info("STOPPING", DOMAIN, []);
     Status::with_error_details(Code::Unavailable, "the service is stopping; try another instance", details)
 }
 
@@ -54,11 +55,12 @@ impl From<TriageError> for Status {
         match error {
             TriageError::Score(ScoreError::Overloaded { retry_after }) => exhausted(retry_after),
             TriageError::Score(ScoreError::DeadlineExceeded) => deadline_exceeded(),
-            TriageError::Score(ScoreError::Stopped) => unavailable("STOPPING"),
+            TriageError::Score(ScoreError::Stopped) => stopping(),
             // Already in the log where it happened; what the engine says is not for callers.
             TriageError::Score(ScoreError::Engine(_)) => Self::internal("the model failed on this ticket"),
             TriageError::Panicked(error) => {
-                tracing::error!(%error, "a step of the triage panicked");
+                // Not the error itself: what a panic says can quote the text it was about.
+                tracing::error!(panicked = error.is_panic(), "a step of the triage did not end well");
                 Self::internal("an internal error occurred")
             }
         }

@@ -2,10 +2,13 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
-use tokio_stream::wrappers::TcpListenerStream;
+use futures::{Stream, StreamExt};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::v1;
 
@@ -28,7 +31,7 @@ use model_service::ModelApi;
 use triage_service::TriageApi;
 
 /// The contract, generated from `proto/`.
-#[allow(missing_docs, clippy::doc_markdown, unreachable_pub)]
+#[allow(missing_docs, unreachable_pub, clippy::large_enum_variant)]
 pub mod proto {
     tonic::include_proto!("bedside.v1");
 
@@ -79,11 +82,11 @@ pub async fn serve(listeners: Listeners, deps: Deps, shutdown: impl Future<Outpu
     let reflection = deps.server.reflection.then(reflection).transpose()?;
     let deadlines = deadline::DeadlineLayer::new(deps.server.max_deadline());
     let request_bytes = deps.limits.max_request_bytes;
-    let admission = Arc::new(Semaphore::new(deps.server.max_in_flight));
     let deps = Arc::new(deps);
-    let triage =
-        TriageServiceServer::new(TriageApi::new(deps.clone(), admission)).max_decoding_message_size(request_bytes);
+    let triage = TriageServiceServer::new(TriageApi::new(deps.clone(), stopping.clone()))
+        .max_decoding_message_size(request_bytes);
     let model = ModelServiceServer::new(ModelApi::new(deps.clone()));
+    let ready = http::Readiness::default();
 
     let grpc = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -94,37 +97,58 @@ pub async fn serve(listeners: Listeners, deps: Deps, shutdown: impl Future<Outpu
         .add_optional_service(reflection)
         .add_service(triage)
         .add_service(model)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listeners.grpc), stopping.clone().cancelled_owned());
-    let ready = http::Readiness::default();
+        .serve_with_incoming_shutdown(incoming(listeners.grpc), stopping.clone().cancelled_owned());
     let public =
         axum::serve(listeners.http, http::public(&deps)).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    // Operations are the last to go, so that a probe sees the drain and a scrape what came of it.
+    let drained = CancellationToken::new();
     let ops = axum::serve(listeners.ops, http::ops(ready.clone(), &deps))
-        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+        .with_graceful_shutdown(drained.clone().cancelled_owned())
+        .into_future();
+    let servers = async {
+        let grpc = async { grpc.await.map_err(io::Error::other) };
+        tokio::try_join!(grpc, public.into_future()).map(|_| ())
+    };
+    tokio::pin!(servers, ops);
 
     // The warm-up inference has passed before `deps` could be built.
     set_health(&health, ServingStatus::Serving).await;
     ready.set(true);
-
-    let servers = async {
-        let grpc = async { grpc.await.map_err(io::Error::other) };
-        tokio::try_join!(grpc, public.into_future(), ops.into_future()).map(|_| ())
-    };
-    tokio::pin!(servers);
     tokio::select! {
         served = &mut servers => return served,
+        served = &mut ops => return served,
         () = shutdown => {}
     }
     tracing::info!(drain_ms = drain.as_millis() as u64, "stopping: letting requests in flight finish");
     ready.set(false);
     set_health(&health, ServingStatus::NotServing).await;
     stopping.cancel();
-    match timeout(drain, &mut servers).await {
-        Ok(served) => served,
-        Err(_) => {
-            tracing::warn!("requests or connections were still open after the drain time; closing them");
-            Ok(())
+    let served = tokio::select! {
+        served = timeout(drain, servers) => served,
+        served = &mut ops => return served,
+    };
+    drained.cancel();
+    // A scrape in flight may finish; an idle connection of a scraper must not hold the process up.
+    let _ = timeout(OPS_GRACE, ops).await;
+    served.unwrap_or_else(|_| {
+        tracing::warn!("requests or connections were still open after the drain time; they are closed now");
+        Ok(())
+    })
+}
+
+/// How long operations may go on after the last request.
+const OPS_GRACE: Duration = Duration::from_secs(1);
+
+/// Connections as they are accepted, without Nagle's delay. When that fails, for want of descriptors say, it is tried
+/// again after a pause, and not at once for ever.
+fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    TcpIncoming::from(listener).with_nodelay(Some(true)).then(|accepted| async {
+        if let Err(error) = &accepted {
+            tracing::warn!(%error, "cannot accept a connection");
+            sleep(Duration::from_millis(100)).await;
         }
-    }
+        accepted
+    })
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

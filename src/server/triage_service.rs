@@ -1,28 +1,41 @@
 //! `TriageService`: validate, admit, triage, answer.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
 
 use super::{Deps, deadline::Deadline, error, proto, validate, wire};
-use crate::telemetry::Rpc;
+use crate::telemetry::{Metrics, Rpc};
 
 /// Items of one batch that are worked on at the same time, so that a batch leaves room in the queue for others.
 const BATCH_CONCURRENCY: usize = 16;
 
+/// How long before a batch's deadline its items are given up, so that those that are done can be sent.
+const BATCH_HEAD_START: Duration = Duration::from_millis(10);
+
 pub(super) struct TriageApi {
     deps: Arc<Deps>,
     admission: Arc<Semaphore>,
+    stopping: CancellationToken,
 }
 
 impl TriageApi {
-    pub(super) fn new(deps: Arc<Deps>, admission: Arc<Semaphore>) -> Self {
-        Self { deps, admission }
+    pub(super) fn new(deps: Arc<Deps>, stopping: CancellationToken) -> Self {
+        // One for all connections: tonic's own limits count for each connection by itself.
+        let admission = Arc::new(Semaphore::new(deps.server.max_in_flight));
+        Self { deps, admission, stopping }
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        if self.stopping.is_cancelled() {
+            return Err(error::stopping());
+        }
         self.admission.clone().try_acquire_owned().map_err(|_| error::too_many_in_flight())
     }
 
@@ -34,17 +47,39 @@ impl TriageApi {
         Ok(wire::triage(ticket.id.clone(), found, &self.deps.triager))
     }
 
-    /// Counts and logs the outcome of a call.
-    fn record<T>(&self, rpc: Rpc, began: Instant, outcome: &Result<T, Status>) {
-        let code = outcome.as_ref().err().map_or(tonic::Code::Ok, Status::code);
-        let elapsed = began.elapsed();
-        self.deps.metrics.answered(rpc, code, elapsed);
-        tracing::info!(rpc = rpc.name(), ?code, elapsed_ms = elapsed.as_secs_f64() * 1e3, "answered");
-    }
-
-    fn deadline<T>(&self, request: &Request<T>) -> Instant {
+    fn begin<T>(&self, rpc: Rpc, request: &Request<T>) -> Call {
+        let began = Instant::now();
         let set = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
-        set.unwrap_or_else(|| Instant::now() + self.deps.server.max_deadline())
+        let deadline = set.unwrap_or_else(|| began + self.deps.server.max_deadline());
+        self.deps.metrics.calls_in_flight.inc();
+        Call { metrics: self.deps.metrics.clone(), rpc, began, deadline, code: None }
+    }
+}
+
+/// A call that is being worked on; counted and logged when it ends, also when its handler is dropped before it is done.
+struct Call {
+    metrics: Arc<Metrics>,
+    rpc: Rpc,
+    began: Instant,
+    deadline: Instant,
+    code: Option<Code>,
+}
+
+impl Call {
+    fn end<T>(mut self, outcome: Result<T, Status>) -> Result<Response<T>, Status> {
+        self.code = Some(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        outcome.map(Response::new)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let late = Instant::now() >= self.deadline;
+        let code = self.code.unwrap_or(if late { Code::DeadlineExceeded } else { Code::Cancelled });
+        let elapsed = self.began.elapsed();
+        self.metrics.calls_in_flight.dec();
+        self.metrics.answered(self.rpc, code, elapsed);
+        tracing::info!(rpc = self.rpc.name(), ?code, elapsed_ms = elapsed.as_secs_f64() * 1e3, "answered");
     }
 }
 
@@ -54,15 +89,14 @@ impl proto::triage_service_server::TriageService for TriageApi {
         &self,
         request: Request<proto::TriageTicketRequest>,
     ) -> Result<Response<proto::TriageTicketResponse>, Status> {
-        let began = Instant::now();
-        let deadline = self.deadline(&request);
+        let call = self.begin(Rpc::TriageTicket, &request);
         let outcome = async {
             let _permit = self.admit()?;
-            self.triage(request.into_inner(), deadline).await
+            let triage = self.triage(request.into_inner(), call.deadline).await?;
+            Ok(proto::TriageTicketResponse { triage: Some(triage) })
         }
         .await;
-        self.record(Rpc::TriageTicket, began, &outcome);
-        outcome.map(|triage| Response::new(proto::TriageTicketResponse { triage: Some(triage) }))
+        call.end(outcome)
     }
 
     async fn batch_triage_tickets(
@@ -70,12 +104,12 @@ impl proto::triage_service_server::TriageService for TriageApi {
         request: Request<proto::BatchTriageTicketsRequest>,
     ) -> Result<Response<proto::BatchTriageTicketsResponse>, Status> {
         use proto::batch_triage_tickets_result::Outcome;
-        let began = Instant::now();
-        let deadline = self.deadline(&request);
+        let call = self.begin(Rpc::BatchTriageTickets, &request);
         let requests = request.into_inner().requests;
         let outcome = async {
             validate::batch(requests.len(), &self.deps.limits)?;
             let _permit = self.admit()?;
+            let deadline = call.deadline.checked_sub(BATCH_HEAD_START).unwrap_or(call.deadline);
             let items = requests.into_iter().map(|request| self.triage(request, deadline));
             let results = stream::iter(items).buffered(BATCH_CONCURRENCY).map(|result| {
                 let outcome = result.map_or_else(|status| Outcome::Error(error::item(&status)), Outcome::Triage);
@@ -84,7 +118,6 @@ impl proto::triage_service_server::TriageService for TriageApi {
             Ok(proto::BatchTriageTicketsResponse { results: results.collect().await })
         }
         .await;
-        self.record(Rpc::BatchTriageTickets, began, &outcome);
-        outcome.map(Response::new)
+        call.end(outcome)
     }
 }

@@ -1,6 +1,6 @@
 //! The service with the shipped bundle, in the test's own process, on ports of its own, spoken to through a real gRPC client.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ pub fn settings(overrides: &[(&str, &str)]) -> Settings {
     let key = "00".repeat(32);
     let mut all = vec![("cache.key", key), ("model.workers", "1".to_owned())];
     all.extend(overrides.iter().map(|(setting, value)| (*setting, (*value).to_owned())));
-    Settings::load(None, [], &all).unwrap()
+    Settings::load(&[], None, [], &all).unwrap()
 }
 
 pub fn bundle() -> &'static Path {
@@ -45,7 +45,8 @@ impl Service {
         let runtime = tokio::runtime::Handle::current();
         let (triager, precision, metrics) = tokio::task::spawn_blocking(move || {
             let _context = runtime.enter();
-            let (triager, precision) = startup::triager(&loading, metrics.registry()).unwrap();
+            let (triager, precision) =
+                startup::triager(&loading, startup::open(&loading).unwrap(), metrics.registry()).unwrap();
             (triager, precision, metrics)
         })
         .await

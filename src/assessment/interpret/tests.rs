@@ -53,8 +53,9 @@ fn without_a_feeling_it_is_neutral_alone_and_of_no_intensity() {
 #[test]
 fn a_missed_emergency_costs_more_than_a_false_alarm() {
     let costs = interpreter().bundle.urgency_costs;
-    for level in 0..3 {
-        assert!(costs[3][level] >= costs[level][3], "missing critical must not be cheaper");
+    let missed = costs[3];
+    for (level, row) in costs.iter().enumerate() {
+        assert!(missed[level] >= row[3], "missing critical must not be cheaper");
     }
     // As likely critical as low, and nothing in between: the middle is cheaper than either extreme by the square.
     assert!(cheapest(&[0.5, 0.0, 0.0, 0.5], &costs) >= 1);
@@ -71,7 +72,7 @@ fn windows_combine_to_the_gravest() {
         let combined = interpreter.combine(&windows);
         assert_eq!(interpreter.assess(&[interpreter.read(&combined)]), interpreter.assess(&[interpreter.read(&grave)]));
     }
-    assert_eq!(interpreter.combine(&[calm.clone()]), calm);
+    assert_eq!(interpreter.combine(std::slice::from_ref(&calm)), calm);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const PLAIN_WIDTH: u16 = 140;
 
 /// Fixed shares of the width, in percent, so that a table written in parts lines up.
 const COLUMNS: [(&str, u16); 6] =
-    [("ticket", 29), ("emotions", 16), ("urgency", 10), ("signals", 14), ("queue", 11), ("first cue", 20)];
+    [("ticket", 25), ("emotions", 15), ("urgency", 9), ("signals", 18), ("queue", 11), ("first cue", 22)];
 
 /// How answers are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -69,6 +69,14 @@ impl Fields {
         label(name, &value)
     }
 
+    /// A label by its name, or none when it is missing or null.
+    pub(in crate::cli) fn optional_label<L: FromStr>(&mut self, name: &'static str) -> Result<Option<L>, Fault> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => label(name, &value).map(Some),
+        }
+    }
+
     /// Several labels, each at most once.
     pub(in crate::cli) fn labels<L: FromStr + PartialEq>(&mut self, name: &'static str) -> Result<Vec<L>, Fault> {
         let values = match self.0.remove(name) {

@@ -112,7 +112,7 @@ fn lines(text: &str) -> impl Iterator<Item = (u64, &str)> {
 fn ticket(line: &str) -> Result<GoldTicket, Fault> {
     let mut fields = Fields::parse(line.as_bytes())?;
     let (id, text) = (fields.required_text("id")?, fields.required_text("text")?);
-    let (subject, channel) = (fields.optional_text("subject")?, fields.label::<Channel>("channel")?);
+    let (subject, channel) = (fields.optional_text("subject")?, fields.optional_label::<Channel>("channel")?);
     let labels = Labels {
         emotions: fields.labels::<Emotion>("emotions")?,
         primary: fields.label("primary_emotion")?,
@@ -120,7 +120,6 @@ fn ticket(line: &str) -> Result<GoldTicket, Fault> {
         urgency: fields.label::<Urgency>("urgency")?,
         signals: fields.labels::<Signal>("signals")?,
     };
-    fields.required_text("source")?;
     if labels.emotions.is_empty() {
         return Err(Fault::field("emotions", "is empty"));
     }
@@ -133,7 +132,7 @@ fn ticket(line: &str) -> Result<GoldTicket, Fault> {
     if (labels.intensity == Intensity::None) != (labels.primary == Emotion::Neutral) {
         return Err(Fault::field("intensity", "must be 0 exactly when the emotion is neutral"));
     }
-    let ticket = Ticket { channel: Some(channel), subject, ..of_text(id, text) };
+    let ticket = Ticket { channel, subject, ..of_text(id, text) };
     Ok(GoldTicket { ticket, labels })
 }
 
