@@ -1,6 +1,6 @@
 //! A bundle that is not whole does not load, and the error says what is wrong with which file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{fs, path::Path};
 

@@ -1,6 +1,6 @@
 //! What an integrator or an operator finds when they look around: health, reflection, the model, the other listeners.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod service;
 

@@ -1,6 +1,6 @@
 //! Stopping: what is in flight is answered, and nobody can hold the process up.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod service;
 

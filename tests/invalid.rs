@@ -1,6 +1,6 @@
 //! Bad input gets `INVALID_ARGUMENT` that lists every field at fault, and costs nothing else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod service;
 

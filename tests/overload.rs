@@ -1,6 +1,6 @@
 //! Too much or too late is refused clearly and leaves the service well.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod service;
 

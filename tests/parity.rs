@@ -1,6 +1,6 @@
 //! bf16 decides as f32 does: at least 99 % of primary emotions and of urgency levels are the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{fs, path::Path};
 
