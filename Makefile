@@ -40,7 +40,7 @@ run: build-packages ## Start the service, triage sample tickets, keep serving un
 .PHONY: test
 test: lint $(clients)/complete ## Everything CI checks: the lints, then all tests
 	@echo "== tests"; python3 deploy/libtorch/test_fetch.py
-	@$(with_libtorch) README_CLIENTS='$(clients)' cargo test --locked
+	@$(with_libtorch) README_CLIENTS='$(clients)' cargo test --locked --no-fail-fast
 
 .PHONY: build
 build: build-packages ## Build the service

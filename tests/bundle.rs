@@ -89,7 +89,7 @@ fn a_manifest_that_does_not_fit_is_refused() {
         ("temperature = ", "temperature = -", &["temperature"]),
         ("thresholds = [", "thresholds = [0.5, ", &["13 thresholds"]),
         ("costs = [[0.0", "costs = [[0.5", &["urgency.costs[0][0]"]),
-        ("window_tokens = 512", "window_tokens = 4096", &["config.json", "window_tokens is 4096"]),
+        ("window_tokens = 256", "window_tokens = 4096", &["config.json", "window_tokens is 4096"]),
         ("name = \"bedside-minilm\"", "name = 5", &["bundle.toml", "name"]),
     ];
     for (from, to, parts) in cases {

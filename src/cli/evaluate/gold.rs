@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(fault(|record| record["intensity"] = json!(1.5)), "intensity must be a whole number");
         assert_eq!(fault(|record| record["text"] = json!("  ")), "text is blank");
         assert_eq!(fault(|record| record["signals"] = json!("deadline")), "signals must be a list");
-        assert_eq!(fault(|record| record["channel"] = Value::Null), "channel must be a label's name");
+        assert_eq!(fault(|record| record["channel"] = json!("pigeon")), "channel holds a label that is not known");
     }
 
     #[test]
