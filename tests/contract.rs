@@ -17,6 +17,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
+use tonic_reflection::pb::v1alpha as alpha;
 
 const SERVICES: [&str; 3] = ["", "bedside.v1.TriageService", "bedside.v1.ModelService"];
 
@@ -59,6 +60,15 @@ async fn reflection_lists_the_services_unless_it_is_off() {
         "grpc.reflection.v1.ServerReflection",
     ];
     assert_eq!(names, expected);
+
+    // What Python's reflection client asks for.
+    let list = alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let ask_alpha = alpha::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let mut client = alpha::server_reflection_client::ServerReflectionClient::new(service.channel());
+    let mut answers = client.server_reflection_info(tokio_stream::iter([ask_alpha])).await.unwrap().into_inner();
+    let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();
+    let alpha::server_reflection_response::MessageResponse::ListServicesResponse(list) = answer else { panic!() };
+    assert!(list.service.iter().any(|service| service.name == "bedside.v1.TriageService"));
 
     let service = Service::start(&[("server.reflection", "false")]).await;
     let refused = ServerReflectionClient::new(service.channel()).server_reflection_info(ask()).await;

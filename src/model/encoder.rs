@@ -65,7 +65,11 @@ impl TextEncoder {
         // A word-piece tokenizer has a piece for every input ([UNK] at worst); no ticket is worth a panic all the same.
         match self.tokenizer.encode_fast(text, false) {
             Ok(encoding) => encoding.get_ids().to_vec(),
-            Err(_) => Vec::new(),
+            Err(_) => {
+                // Not the error itself, which may quote the text.
+                tracing::error!("a text could not be tokenized and was read as empty");
+                Vec::new()
+            }
         }
     }
 

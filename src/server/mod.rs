@@ -10,7 +10,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tonic_reflection::server::v1;
 
 use crate::{
     config::{Limits, ServerSettings},
@@ -79,7 +78,11 @@ pub async fn serve(listeners: Listeners, deps: Deps, shutdown: impl Future<Outpu
     set_health(&health, ServingStatus::NotServing).await;
 
     let drain = Duration::from_millis(deps.server.drain_ms);
-    let reflection = deps.server.reflection.then(reflection).transpose()?;
+    // Version 1 alpha beside 1: it is all that the clients of several languages ask for.
+    let reflection_v1 =
+        deps.server.reflection.then(|| reflection().build_v1()).transpose().map_err(io::Error::other)?;
+    let reflection_v1alpha =
+        deps.server.reflection.then(|| reflection().build_v1alpha()).transpose().map_err(io::Error::other)?;
     let deadlines = deadline::DeadlineLayer::new(deps.server.max_deadline());
     let request_bytes = deps.limits.max_request_bytes;
     let deps = Arc::new(deps);
@@ -94,7 +97,8 @@ pub async fn serve(listeners: Listeners, deps: Deps, shutdown: impl Future<Outpu
         .max_concurrent_streams(Some(256))
         .layer(deadlines)
         .add_service(health_service)
-        .add_optional_service(reflection)
+        .add_optional_service(reflection_v1)
+        .add_optional_service(reflection_v1alpha)
         .add_service(triage)
         .add_service(model)
         .serve_with_incoming_shutdown(incoming(listeners.grpc), stopping.clone().cancelled_owned());
@@ -157,11 +161,9 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// Reflection over the public services, by version 1 of its protocol.
-fn reflection() -> io::Result<v1::ServerReflectionServer<impl v1::ServerReflection>> {
+/// Reflection over the public services.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(io::Error::other)
 }
