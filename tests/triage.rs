@@ -78,7 +78,7 @@ async fn a_batch_keeps_order_and_one_bad_item_spoils_no_other() {
         Outcome::Error(error) => format!("error {}", error.code),
     });
     assert_eq!(ids.collect::<Vec<_>>(), ["0", "error 3", "2"]);
-    let Some(Outcome::Error(error)) = &results[1].outcome else { unreachable!() };
+    let Some(Outcome::Error(error)) = &results[1].outcome else { panic!("the blank one is at fault") };
     assert_eq!(error.details[0].type_url, "type.googleapis.com/google.rpc.BadRequest");
 }
 

@@ -142,7 +142,7 @@ impl Bundle {
             let found = manifest.schema;
             return Err(malformed(format!("schema is {found}, this service reads {SCHEMA}")));
         }
-        verify_files(folder, &manifest.files).map_err(|error| error.unwrap_or_else(malformed))?;
+        verify_files(folder, &manifest.files, malformed)?;
         verify_groups(&manifest.groups).map_err(malformed)?;
         verify_costs(&manifest.urgency.costs).map_err(malformed)?;
         verify_checkpoint(folder, &manifest)?;
@@ -184,36 +184,27 @@ impl Bundle {
     }
 }
 
-/// `Err(None)`'s counterpart: an error of a listed file, or what is wrong with the list itself.
-enum FileError {
-    Listed(BundleError),
-    List(String),
-}
-
-impl FileError {
-    fn unwrap_or_else(self, malformed: impl FnOnce(String) -> BundleError) -> BundleError {
-        match self {
-            Self::Listed(error) => error,
-            Self::List(reason) => malformed(reason),
-        }
-    }
-}
-
-fn verify_files(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), FileError> {
+fn verify_files(
+    folder: &Path,
+    files: &BTreeMap<String, String>,
+    malformed: impl Fn(String) -> BundleError,
+) -> Result<(), BundleError> {
     for required in REQUIRED_FILES {
         if !files.contains_key(required) {
-            return Err(FileError::List(format!("[files] does not list {required}")));
+            return Err(malformed(format!("[files] does not list {required}")));
         }
     }
     for (name, expected) in files {
         if Path::new(name).file_name() != Some(name.as_ref()) {
-            return Err(FileError::List(format!("[files] names {name:?}, which is not a plain file name")));
+            return Err(malformed(format!("[files] names {name:?}, which is not a plain file name")));
         }
         let file = folder.join(name);
-        let found = checksum(&file)
-            .map_err(|source| FileError::Listed(BundleError::Unreadable { file: file.clone(), source }))?;
+        let found = match checksum(&file) {
+            Ok(found) => found,
+            Err(source) => return Err(BundleError::Unreadable { file, source }),
+        };
         if found != *expected {
-            return Err(FileError::Listed(BundleError::Checksum { file, expected: expected.clone(), found }));
+            return Err(BundleError::Checksum { file, expected: expected.clone(), found });
         }
     }
     Ok(())
