@@ -1,6 +1,6 @@
 //! Starts the service inside this process, for the commands that need one.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr};
 
 use tokio::{net::TcpListener, runtime::Runtime, signal, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -72,14 +72,7 @@ fn load(runtime: &Runtime, settings: &Settings, parts: Parts) -> Result<Deps, Fa
     let _context = runtime.enter();
     let mut metrics = Metrics::new();
     let (triager, precision) = startup::triager(settings, parts, metrics.registry())?;
-    Ok(Deps {
-        triager: Arc::new(triager),
-        engine: settings.model.engine,
-        precision,
-        limits: settings.limits,
-        server: settings.server.clone(),
-        metrics: Arc::new(metrics),
-    })
+    Ok(Deps::new(settings, triager, precision, metrics))
 }
 
 fn announce(settings: &Settings, listeners: &Listeners, deps: &Deps) -> io::Result<()> {

@@ -35,7 +35,7 @@ impl RustBert {
             .load(bundle.file("model.safetensors"))
             .map_err(|error| failed("model.safetensors", error.to_string()))?;
         weights.freeze();
-        // Loading takes over the f16 of the file, in which libtorch computes ten times slower than in f32 on a CPU.
+        // Loading takes over the f16 of the file, in which libtorch computes many times slower than in f32 on a CPU.
         match precision {
             Precision::F32 => weights.float(),
             Precision::Bf16 => weights.bfloat16(),

@@ -12,7 +12,7 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    config::{Limits, ServerSettings},
+    config::{Limits, ServerSettings, Settings},
     model::{EngineKind, Precision},
     telemetry::Metrics,
     triage::Triager,
@@ -64,6 +64,20 @@ pub struct Deps {
     pub server: ServerSettings,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl Deps {
+    /// What `settings` say, around a spine that computes in `precision`.
+    pub fn new(settings: &Settings, triager: Triager, precision: Precision, metrics: Metrics) -> Self {
+        Self {
+            triager: Arc::new(triager),
+            engine: settings.model.engine,
+            precision,
+            limits: settings.limits,
+            server: settings.server.clone(),
+            metrics: Arc::new(metrics),
+        }
+    }
 }
 
 /// Serves until `shutdown` completes, then lets requests in flight finish, but not for longer than

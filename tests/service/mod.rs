@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bedside::{
     config::Settings,
@@ -51,14 +51,7 @@ impl Service {
         })
         .await
         .unwrap();
-        let deps = Deps {
-            triager: Arc::new(triager),
-            engine: settings.model.engine,
-            precision,
-            limits: settings.limits,
-            server: settings.server.clone(),
-            metrics: Arc::new(metrics),
-        };
+        let deps = Deps::new(&settings, triager, precision, metrics);
         let bind = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
         let listeners = Listeners { grpc: bind().await, http: bind().await, ops: bind().await };
         let address = |listener: &TcpListener| listener.local_addr().unwrap();
