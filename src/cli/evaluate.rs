@@ -15,7 +15,7 @@ use tokio::{runtime::Runtime, time::sleep};
 
 use super::{Failure, SettingsArgs};
 use crate::{
-    evaluation::{Labels, MultiLabelScores, Pair, TicketScores},
+    evaluation::{MultiLabelScores, Pair, TicketScores},
     model::ScoreError,
     startup,
     telemetry::Metrics,
@@ -137,7 +137,7 @@ async fn pairs(triager: &Arc<Triager>, tickets: Vec<GoldTicket>, progress: &Prog
     let answers = stream::iter(tickets).map(|gold| async move {
         let triage = answer(triager, gold.ticket).await?;
         progress.inc(1);
-        Ok::<_, Failure>(Pair { gold: gold.labels, predicted: Labels::from(&triage.assessment) })
+        Ok::<_, Failure>(Pair::new(gold.labels, &triage.assessment))
     });
     answers.buffer_unordered(CONCURRENCY).try_collect().await
 }

@@ -5,11 +5,15 @@
 use serde::Serialize;
 use strum::VariantArray;
 
+use self::{calibration::Outcome, multi_label::Counts};
 use crate::assessment::{Assessment, Emotion, Intensity, Signal, Urgency};
 
+pub mod calibration;
+pub mod interval;
 pub mod multi_label;
 pub mod ordinal;
 
+pub use calibration::Calibration;
 pub use multi_label::MultiLabelScores;
 pub use ordinal::UrgencyScores;
 
@@ -29,12 +33,18 @@ pub struct Labels {
 }
 
 /// Both sides of one ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// What should have been said.
     pub gold: Labels,
     /// What was said.
     pub predicted: Labels,
+    /// How probable each emotion and signal of `predicted` was called, and whether gold has it.
+    labels: Vec<Outcome>,
+    /// How probable the urgency of `predicted` was called, and whether it is gold's.
+    urgency: Outcome,
+    /// How probable it was called that this is critical.
+    critical: f64,
 }
 
 /// How good the answers about tickets are.
@@ -50,6 +60,12 @@ pub struct TicketScores {
     pub urgency: UrgencyScores,
     /// Which signals.
     pub signal: MultiLabelScores,
+    /// 95 % bootstrap interval of the emotions' micro F1.
+    pub emotion_micro_f1_interval: interval::Interval,
+    /// Whether the probabilities of the emotions and signals that were said to hold are right.
+    pub label_calibration: Calibration,
+    /// Whether the probability of the urgency that was said is right.
+    pub urgency_calibration: Calibration,
 }
 
 /// How good the leading emotion is.
@@ -78,18 +94,45 @@ impl From<&Assessment> for Labels {
     }
 }
 
+impl Pair {
+    /// What should have been said beside what was.
+    pub fn new(gold: Labels, said: &Assessment) -> Self {
+        let emotions = said.emotions.iter().map(|found| (found.score, gold.emotions.contains(&found.label)));
+        let signals = said.signals.iter().map(|found| (found.score, gold.signals.contains(&found.label)));
+        let outcome = |(said, so)| Outcome { said: f64::from(said), so };
+        Self {
+            labels: emotions.chain(signals).map(outcome).collect(),
+            urgency: outcome((said.urgency.score, said.urgency.label == gold.urgency)),
+            critical: f64::from(said.urgency_probabilities[Urgency::Critical as usize]),
+            predicted: Labels::from(said),
+            gold,
+        }
+    }
+
+    fn urgency(&self) -> ordinal::Level {
+        ordinal::Level { gold: self.gold.urgency, predicted: self.predicted.urgency, critical: self.critical }
+    }
+}
+
 impl TicketScores {
     /// Over all `pairs`.
     pub fn of(pairs: &[Pair]) -> Self {
         let right = pairs.iter().filter(|pair| pair.gold.primary == pair.predicted.primary).count();
         let distance = |pair: &Pair| u64::from(pair.gold.intensity.level().abs_diff(pair.predicted.intensity.level()));
         let distances: u64 = pairs.iter().map(distance).sum();
+        let emotions: Vec<_> =
+            pairs.iter().map(|pair| Counts::of(&pair.gold.emotions, &pair.predicted.emotions)).collect();
         Self {
             emotion: label_scores(pairs, |labels| &labels.emotions),
             primary: PrimaryScores { accuracy: ratio(right as f64, pairs.len() as f64) },
             intensity: IntensityScores { mae: ratio(distances as f64, pairs.len() as f64) },
-            urgency: UrgencyScores::of(pairs.iter().map(|pair| (pair.gold.urgency, pair.predicted.urgency))),
+            urgency: UrgencyScores::of(&pairs.iter().map(Pair::urgency).collect::<Vec<_>>()),
             signal: label_scores(pairs, |labels| &labels.signals),
+            emotion_micro_f1_interval: interval::bootstrap(&emotions, |sample| {
+                sample.iter().fold(Counts::default(), |total, counts| total + *counts).scores().f1
+            }),
+            label_calibration: Calibration::of(&pairs.iter().flat_map(|pair| pair.labels.clone()).collect::<Vec<_>>()),
+            urgency_calibration: Calibration::of(&pairs.iter().map(|pair| pair.urgency).collect::<Vec<_>>()),
         }
     }
 }
@@ -111,23 +154,42 @@ fn ratio(part: f64, whole: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assessment::{Confidence, Scored};
 
     fn labels(emotions: &[Emotion], intensity: Intensity, urgency: Urgency, signals: &[Signal]) -> Labels {
         Labels { primary: emotions[0], emotions: emotions.to_vec(), intensity, urgency, signals: signals.to_vec() }
+    }
+
+    fn said(emotions: &[Emotion], intensity: Intensity, urgency: Urgency, signals: &[Signal]) -> Assessment {
+        let mut urgency_probabilities = [0.25 / 3.0; 4];
+        urgency_probabilities[urgency as usize] = 0.75;
+        Assessment {
+            emotions: emotions.iter().map(|label| scored(*label)).collect(),
+            primary: emotions[0],
+            intensity,
+            urgency: scored(urgency),
+            urgency_score: 0.5,
+            urgency_probabilities,
+            signals: signals.iter().map(|label| scored(*label)).collect(),
+        }
+    }
+
+    fn scored<L>(label: L) -> Scored<L> {
+        Scored { label, score: 0.75, confidence: Confidence::High }
     }
 
     #[test]
     fn every_group_is_scored() {
         use {Emotion::*, Intensity::*};
         let pairs = [
-            Pair {
-                gold: labels(&[Anger, Anxiety], Extreme, Urgency::High, &[Signal::Deadline]),
-                predicted: labels(&[Anger], Mild, Urgency::Critical, &[]),
-            },
-            Pair {
-                gold: labels(&[Neutral], Intensity::None, Urgency::Low, &[]),
-                predicted: labels(&[Gratitude], Mild, Urgency::Low, &[Signal::Praise]),
-            },
+            Pair::new(
+                labels(&[Anger, Anxiety], Extreme, Urgency::High, &[Signal::Deadline]),
+                &said(&[Anger], Mild, Urgency::Critical, &[]),
+            ),
+            Pair::new(
+                labels(&[Neutral], Intensity::None, Urgency::Low, &[]),
+                &said(&[Gratitude], Mild, Urgency::Low, &[Signal::Praise]),
+            ),
         ];
         let scores = TicketScores::of(&pairs);
         // Anger 1, anxiety 0, neutral 0; gratitude does not occur in gold.
@@ -138,6 +200,10 @@ mod tests {
         assert_eq!(scores.intensity.mae, 1.5);
         assert_eq!(scores.urgency.accuracy, 0.5);
         assert_eq!(scores.signal.micro_f1, 0.0);
+        // One of three labels holds, one of two levels is right, all said with 0.75.
+        assert_eq!(scores.label_calibration.n, 3);
+        assert!((scores.label_calibration.ece - (0.75 - 1.0 / 3.0)).abs() < 1e-12);
+        assert!((scores.urgency_calibration.ece - 0.25).abs() < 1e-12);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Metrics where any number of labels can hold for an item.
 
+use std::ops::Add;
+
 use serde::{Serialize, Serializer};
 
 use super::ratio;
@@ -44,6 +46,12 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Of the decisions about one item.
+    pub(super) fn of<L: PartialEq>(gold: &[L], predicted: &[L]) -> Self {
+        let hits = gold.iter().filter(|label| predicted.contains(label)).count();
+        Self { hits: hits as u64, false_alarms: (predicted.len() - hits) as u64, misses: (gold.len() - hits) as u64 }
+    }
+
     pub(super) fn scores(self) -> LabelScores {
         let [hits, false_alarms, misses] = [self.hits, self.false_alarms, self.misses].map(|count| count as f64);
         LabelScores {
@@ -51,6 +59,18 @@ impl Counts {
             precision: ratio(hits, hits + false_alarms),
             recall: ratio(hits, hits + misses),
             f1: ratio(2.0 * hits, 2.0 * hits + false_alarms + misses),
+        }
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            false_alarms: self.false_alarms + other.false_alarms,
+            misses: self.misses + other.misses,
         }
     }
 }
@@ -69,11 +89,7 @@ impl MultiLabelScores {
                 }
             }
         }
-        let total = counts.iter().fold(Counts::default(), |total, counts| Counts {
-            hits: total.hits + counts.hits,
-            false_alarms: total.false_alarms + counts.false_alarms,
-            misses: total.misses + counts.misses,
-        });
+        let total = counts.iter().fold(Counts::default(), |total, counts| total + *counts);
         let scores = counts.iter().map(|counts| counts.scores());
         let per_label: Vec<_> = names.iter().map(|name| (*name).to_owned()).zip(scores).collect();
         Self {

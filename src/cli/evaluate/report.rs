@@ -8,7 +8,7 @@ use strum::VariantArray;
 
 use crate::{
     assessment::Urgency,
-    evaluation::{MultiLabelScores, TicketScores, ordinal::Confusion},
+    evaluation::{Calibration, MultiLabelScores, TicketScores, interval::Interval, ordinal::Confusion},
 };
 
 #[derive(Serialize)]
@@ -69,16 +69,33 @@ impl Display for Report {
 fn overview(scores: &TicketScores) -> Table {
     let mut table = table(["", "score"]);
     let urgency = &scores.urgency;
-    let critical = format!("{:.3} / {:.3}", urgency.critical_recall, urgency.critical_precision);
+    let between = |[low, high]: Interval| format!("({low:.3} to {high:.3})");
+    let critical = format!(
+        "{:.3} {} / {:.3} {}, n {}",
+        urgency.critical_recall,
+        between(urgency.critical_recall_interval),
+        urgency.critical_precision,
+        between(urgency.critical_precision_interval),
+        urgency.critical_n
+    );
+    let calibration = |found: &Calibration| {
+        format!("{:.3} {} / {:.3}, n {}", found.ece, between(found.ece_interval), found.brier, found.n)
+    };
     let rows = [
         ("emotions: F1", summary(&scores.emotion)),
+        ("emotions: interval of the micro F1", between(scores.emotion_micro_f1_interval)),
         ("primary emotion: accuracy", format!("{:.3}", scores.primary.accuracy)),
         ("intensity: mean error in levels", format!("{:.3}", scores.intensity.mae)),
-        ("urgency: quadratic weighted kappa", format!("{:.3}", urgency.qwk)),
+        ("urgency: quadratic weighted kappa", format!("{:.3} {}", urgency.qwk, between(urgency.qwk_interval))),
+        ("urgency: mean error in levels", format!("{:.3}", urgency.mae)),
         ("urgency: macro F1", format!("{:.3}", urgency.macro_f1)),
         ("urgency: accuracy", format!("{:.3}", urgency.accuracy)),
+        ("urgency: share said less urgent than it is", format!("{:.3}", urgency.under_triage)),
         ("urgency critical: recall / precision", critical),
+        ("urgency critical: recall in the likeliest tenth", format!("{:.3}", urgency.critical_recall_at_tenth)),
         ("signals: F1", summary(&scores.signal)),
+        ("emotions and signals: calibration error / Brier score", calibration(&scores.label_calibration)),
+        ("urgency: calibration error / Brier score", calibration(&scores.urgency_calibration)),
     ];
     table.add_rows(rows.map(|(name, score)| [name.to_owned(), score]));
     table
