@@ -14,6 +14,11 @@ training := $(cache)/training-venv
 # What the README's clients need; named by its pins, as the tools are.
 clients := $(cache)/clients-$(shell cat tests/readme/requirements.txt tests/readme/package-lock.json | sha256sum | cut -c1-12)
 
+# ONNX Runtime, out of its wheel; named by its pin. A library that is named from outside is kept.
+onnxruntime := $(cache)/onnxruntime-$(shell sha256sum deploy/onnxruntime/requirements.txt | cut -c1-12)
+ONNXRUNTIME_LIB ?= $(onnxruntime)/libonnxruntime.so
+export ONNXRUNTIME_LIB
+
 # Opens every recipe that builds: cargo must run in the shell that got the exports. In two steps, because
 # `eval "$(...)"` by itself would go on after a failed fetch.
 with_libtorch = exports=$$(python3 deploy/libtorch/fetch.py); eval "$$exports";
@@ -34,11 +39,11 @@ help: ## List the commands
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 .PHONY: run
-run: build-packages ## Start the service, triage sample tickets, keep serving until Ctrl-C (ONCE=1: stop afterwards)
+run: build-packages $(ONNXRUNTIME_LIB) ## Start the service, triage sample tickets, keep serving until Ctrl-C (ONCE=1: stop afterwards)
 	@$(with_libtorch) cargo run --locked -- demo --tickets tests/data/tickets.jsonl $(if $(filter 1,$(ONCE)),--once)
 
 .PHONY: test
-test: lint $(clients)/complete ## Everything CI checks: the lints, then all tests
+test: lint $(clients)/complete $(ONNXRUNTIME_LIB) ## Everything CI checks: the lints, then all tests
 	@echo "== tests"; python3 deploy/libtorch/test_fetch.py
 	@$(with_libtorch) README_CLIENTS='$(clients)' cargo test --locked --no-fail-fast
 
@@ -69,22 +74,60 @@ breaking: $(tools) ## Compare the contract with AGAINST (default: branch main)
 
 OUT ?= models/bedside-minilm
 RUN ?= $(cache)/training-run
+train := $(training)/bin/python models/training
+# A bundle's figures on one set, by the serving path: $(call evaluate,BUNDLE,NAME,WHAT,ENGINE).
+evaluate = target/debug/bedside evaluate --bundle "$(1)" --engine $(or $(4),rust-bert) --format json $(3) >"$(RUN)/$(2).json"
+# All sets with one engine: $(call evaluate_all,SUFFIX,ENGINE).
+define evaluate_all
+	@$(call evaluate,$(OUT),authored$(1),--data models/data/tickets/*.jsonl --split models/data/split.json --part test,$(2))
+	@$(call evaluate,$(OUT),criticals$(1),--data models/data/criticals/*.jsonl,$(2))
+	@$(call evaluate,$(OUT),real$(1),--data '$(RUN)/real.jsonl' --split models/data/split.json --set real --part test,$(2))
+	@$(call evaluate,$(OUT),goemotions$(1),--goemotions '$(PUBLIC)/goemotions/test.tsv',$(2))
+endef
+
 .PHONY: model
-model: model-data $(training)/.installed ## Train the model: REAL=labelled texts GOEMOTIONS=its folder [RUN=checkpoints] [OUT=bundle]
-	@$(training)/bin/python models/training/train.py --real '$(REAL)' --goemotions '$(GOEMOTIONS)' --out '$(RUN)'
-	@$(training)/bin/python models/training/bundle.py --real '$(REAL)' --goemotions '$(GOEMOTIONS)' --run '$(RUN)' --out '$(OUT)'
+model: model-data $(training)/.installed build $(ONNXRUNTIME_LIB) ## Train, calibrate and measure the model: PUBLIC=public data [RUN=checkpoints] [OUT=bundle]
+	@$(train)/train.py --public '$(PUBLIC)' --out '$(RUN)'
+	@$(train)/bundle.py --public '$(PUBLIC)' --checkpoint '$(RUN)/real' --out '$(OUT)'
+	@$(train)/real_texts.py --public '$(PUBLIC)' --out '$(RUN)/real.jsonl'
+	$(call evaluate_all,,rust-bert)
+	$(call evaluate_all,-int8,onnx)
+	@$(train)/report.py --run '$(RUN)' --out models/report \
+		--evaluation authored='$(RUN)/authored.json' criticals='$(RUN)/criticals.json' real='$(RUN)/real.json'
+	@$(train)/card.py --run '$(RUN)' --card '$(OUT)/MODEL_CARD.md'
+	@$(train)/baselines.py --public '$(PUBLIC)'
+
+# Each source of real texts read by a model that never saw it, from the same second stage.
+.PHONY: unseen
+unseen: model-data $(training)/.installed build ## Train without each source of real texts in turn and measure on it: PUBLIC=, RUN= of a model
+	@for source in cfpb banking77 mozilla_support_forum multidogo github_incivility; do \
+		$(train)/train.py --public '$(PUBLIC)' --out '$(RUN)' --without $$source; \
+		$(train)/bundle.py --public '$(PUBLIC)' --checkpoint "$(RUN)/real-without-$$source" --without $$source --out "$(RUN)/bundle-$$source"; \
+		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --out "$(RUN)/$$source.jsonl"; \
+		$(call evaluate,$(RUN)/bundle-$$source,unseen-$$source,--data "$(RUN)/$$source.jsonl"); \
+	done
 
 .PHONY: env
-env: build-packages ## Print what a shell needs to run cargo by itself: eval "$(make -s env)"
-	@python3 deploy/libtorch/fetch.py
+env: build-packages $(ONNXRUNTIME_LIB) ## Print what a shell needs to run cargo by itself: eval "$(make -s env)"
+	@python3 deploy/libtorch/fetch.py; printf 'export ONNXRUNTIME_LIB=%q\n' '$(ONNXRUNTIME_LIB)'
 
 .PHONY: setup
-setup: build-packages test-packages $(tools) $(clients)/complete ## Install and fetch everything `run` and `test` need, build nothing
+setup: build-packages test-packages $(tools) $(clients)/complete $(ONNXRUNTIME_LIB) ## Install and fetch everything `run` and `test` need, build nothing
 	@$(with_libtorch) cargo fetch --locked
 
 .PHONY: clean
 clean: ## Remove what was built; the cache folder stays
 	@cargo clean
+
+# Any Python may fetch the wheel built for 3.11: it is only unpacked. To stderr: `env` is evaluated.
+$(onnxruntime)/libonnxruntime.so: deploy/onnxruntime/requirements.txt | build-packages
+	@echo 'fetching ONNX Runtime' >&2; rm -rf '$(@D).part'; mkdir -p '$(@D).part'
+	@python3 -m pip download --quiet --disable-pip-version-check --no-input --no-deps --no-cache-dir --only-binary=:all: \
+		--implementation=cp --python-version=3.11 --abi=cp311 --platform=manylinux_2_28_$$(uname -m) \
+		--require-hashes --requirement=$< --dest='$(@D).part' >&2 </dev/null
+	@cd '$(@D).part'; python3 -m zipfile -e ./*.whl wheel; mv wheel/onnxruntime/capi/libonnxruntime.so.* libonnxruntime.so
+	@cd '$(@D).part'; mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt .; rm -r wheel ./*.whl
+	@rm -rf '$(@D)'; mv '$(@D).part' '$(@D)'
 
 .PHONY: build-packages
 build-packages:
@@ -105,9 +148,7 @@ test-packages:
 
 .PHONY: model-data
 model-data:
-	@if [ -z '$(REAL)' ] || [ -z '$(GOEMOTIONS)' ]; then \
-		echo "say where the data is: make model REAL=... GOEMOTIONS=..." >&2; exit 1; \
-	fi
+	@if [ -z '$(PUBLIC)' ]; then echo "say where the public data sets are: PUBLIC=..." >&2; exit 1; fi
 
 # Beside its final place first, so that an interrupted install is never taken for a finished one.
 $(tools): | build-packages

@@ -1,11 +1,11 @@
 """Calibrates a trained checkpoint on the dev texts and writes the bundle that the service loads.
 
-    python models/training/bundle.py --real FOLDER --goemotions FOLDER --run FOLDER --out models/bedside-minilm
+    python models/training/bundle.py --public FOLDER --checkpoint FOLDER --out models/bedside-minilm
 
-Fitted on dev texts only: a temperature for each label group (least cross-entropy), a threshold for each independent
-label (best F1, drawn towards the group's common threshold where a label is rare), and how much more a missed level of
-urgency costs than a false alarm. The test side is not read here: `bedside evaluate` measures it through the service's
-own path.
+Fitted on dev texts only: a scale and an offset for each label (least cross-entropy), folded into the head, so that every
+user of the checkpoint gets calibrated probabilities; a threshold for each independent label (best F1, drawn towards the
+group's common threshold where a label is rare); and how much more a missed level of urgency costs than a false alarm.
+The test side is not read here: `bedside evaluate` measures it through the service's own path.
 """
 
 import argparse
@@ -16,26 +16,32 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from scipy.optimize import minimize
 from sklearn.metrics import cohen_kappa_score, f1_score
 from tqdm import tqdm
 from transformers import AutoTokenizer, BertForSequenceClassification
 
+import onnx_twin
 import split
+from decisions import CRITICAL, Decisions, scores, sigmoid, softmax, truth_of
 from labels import CHOICE_GROUPS, TICKET_GROUPS, Labels
-from records import URGENCIES, Comment, Ticket, goemotions_labels, read_folder, read_goemotions
+from records import Comment, Ticket, goemotions_labels, read_authored, read_goemotions, read_real
 
-NAME, VERSION = "bedside-minilm", "0.1.0"
+NAME, VERSION = "bedside-minilm", "0.2.0"
 LICENSE = "Apache-2.0"
 # The encoder reads 512, but training showed it no more than 192; in shorter windows it loses less of a long text.
 WINDOW_TOKENS = 256
 # A label's threshold moves this much towards its group's common one, as if so many positives had voted for that.
 THRESHOLD_PRIOR = 8.0
-CRITICAL = URGENCIES.index("critical")
+# How strongly a label's own scale and offset are held to its group's scale and to none, in units of log-likelihood.
+SCALE_PRIOR, OFFSET_PRIOR = 8.0, 4.0
+# A shipped decision calls critical what may not be: not more often than this share of its calls on dev texts.
+LEAST_CRITICAL_PRECISION = 0.72
 
 
-def logits_of(model, tokenizer, records: list[Ticket | Comment]) -> np.ndarray:
+def logits_of(model, tokenizer, records: list[Ticket] | list[Comment]) -> np.ndarray:
     """Raw scores, in the order of the records."""
-    texts = [record.text if isinstance(record, Comment) else record.model_text for record in records]
+    texts = [record.model_text for record in records]
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     rows = np.empty((len(texts), model.config.num_labels), dtype=np.float32)
     with torch.inference_mode():
@@ -48,31 +54,45 @@ def logits_of(model, tokenizer, records: list[Ticket | Comment]) -> np.ndarray:
     return rows
 
 
-def probabilities(logits: np.ndarray, temperature: float, exclusive: bool) -> np.ndarray:
-    scaled = torch.from_numpy(logits / temperature)
-    return (scaled.softmax(1) if exclusive else scaled.sigmoid()).numpy()
+def fitted_scale(logits: np.ndarray, truth: np.ndarray, exclusive: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset of each column with the least cross-entropy, held to a common scale and to no offset."""
 
-
-def fitted_temperature(logits: np.ndarray, truth: np.ndarray, exclusive: bool) -> float:
-    """The temperature with the least cross-entropy, out of a fine grid."""
-
-    def cross_entropy(temperature: float) -> float:
-        p = probabilities(logits, temperature, exclusive).clip(1e-7, 1 - 1e-7)
+    def cross_entropy(z: np.ndarray) -> float:
         if exclusive:
-            return float(-np.log(p[truth.astype(bool)]).mean())
-        return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean())
+            return float(-np.log(softmax(z)[truth.astype(bool)].clip(1e-9)).sum())
+        p = sigmoid(z).clip(1e-9, 1 - 1e-9)
+        return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p)).sum())
 
-    return round(float(min(np.geomspace(0.5, 4.0, 120), key=cross_entropy)), 4)
+    def fit(columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Fits one scale and the columns' offsets, with the rest of the group as it is."""
+        z = logits[:, columns] * common
+
+        def loss(free: np.ndarray) -> float:
+            held = SCALE_PRIOR * free[0] ** 2 + OFFSET_PRIOR * (free[1:] ** 2).sum()
+            moved = z * np.exp(free[0]) + free[1:]
+            if exclusive:
+                return float(-np.log(softmax(moved)[truth.astype(bool)].clip(1e-9)).sum()) + held
+            p, so = sigmoid(moved).clip(1e-9, 1 - 1e-9), truth[:, columns]
+            return float(-(so * np.log(p) + (1 - so) * np.log(1 - p)).sum()) + held
+
+        free = minimize(loss, np.zeros(1 + z.shape[1]), method="L-BFGS-B").x
+        return np.full(z.shape[1], np.exp(free[0])), free[1:]
+
+    common = float(min(np.geomspace(0.25, 2.0, 60), key=lambda scale: cross_entropy(logits * scale)))
+    width = logits.shape[1]
+    parts = [fit(slice(0, width))] if exclusive else [fit(slice(column, column + 1)) for column in range(width)]
+    scales, offsets = (np.concatenate(values) for values in zip(*parts))
+    return scales * common, offsets
 
 
-def fitted_thresholds(p: np.ndarray, truth: np.ndarray) -> list[float]:
+def fitted_thresholds(p: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Best F1 per label; the fewer positives a label has, the nearer it stays to the best common threshold."""
     grid = np.arange(0.05, 0.90, 0.01)
 
     def best(score) -> float:
-        scores = np.array([score(threshold) for threshold in grid])
+        values = np.array([score(threshold) for threshold in grid])
         # The middle of the plateau generalises better than its first point.
-        return float(grid[scores >= scores.max() - 1e-3].mean())
+        return float(grid[values >= values.max() - 1e-3].mean())
 
     present = truth.sum(0) > 0
     common = best(lambda t: f1_score(truth[:, present], p[:, present] >= t, average="macro", zero_division=0))
@@ -81,7 +101,7 @@ def fitted_thresholds(p: np.ndarray, truth: np.ndarray) -> list[float]:
         positives = truth[:, column].sum()
         own = best(lambda t: f1_score(truth[:, column], p[:, column] >= t, zero_division=0)) if positives else common
         thresholds.append((positives * own + THRESHOLD_PRIOR * common) / (positives + THRESHOLD_PRIOR))
-    return [round(float(threshold), 4) for threshold in thresholds]
+    return np.array(thresholds).round(4)
 
 
 def urgency_costs(miss: float, miss_critical: float) -> np.ndarray:
@@ -95,22 +115,44 @@ def urgency_costs(miss: float, miss_critical: float) -> np.ndarray:
 
 
 def fitted_costs(p: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The costs with the best agreement (quadratic weighted kappa) plus half the recall of critical."""
+    """The costs with the best agreement (quadratic weighted kappa) plus the recall of critical."""
 
     def merit(costs: np.ndarray) -> float:
         decided = (p @ costs).argmin(1)
-        recall = (decided[levels == CRITICAL] == CRITICAL).mean()
-        return cohen_kappa_score(levels, decided, weights="quadratic") + 0.5 * recall
+        called = decided == CRITICAL
+        if not called.any() or (levels[called] == CRITICAL).mean() < LEAST_CRITICAL_PRECISION:
+            return -1.0
+        return cohen_kappa_score(levels, decided, weights="quadratic") + called[levels == CRITICAL].mean()
 
-    grid = [urgency_costs(miss, critical) for miss in (0.8, 1.0, 1.3, 1.6) for critical in (1.0, 1.5, 2.0, 3.0, 4.0)]
+    misses = (0.8, 1.0, 1.3, 1.6, 2.0)
+    grid = [urgency_costs(miss, critical) for miss in misses for critical in (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)]
     return max(grid, key=merit)
+
+
+def calibrate(model, labels: Labels, sources: dict[str, tuple[list, np.ndarray]]) -> Decisions:
+    """Fits the decisions and folds the calibration into the model's head."""
+    scale, offset = np.ones(len(labels.names)), np.zeros(len(labels.names))
+    thresholds, costs = {}, np.zeros((4, 4))
+    for group in labels.groups:
+        records, logits = sources[group]
+        span, truth, exclusive = labels.span(group), truth_of(labels, records, group), group in CHOICE_GROUPS
+        scale[span], offset[span] = fitted_scale(logits[:, span], truth, exclusive)
+        z = logits[:, span] * scale[span] + offset[span]
+        if group == "urgency":
+            costs = fitted_costs(softmax(z), truth.argmax(1))
+        elif not exclusive:
+            thresholds[group] = fitted_thresholds(sigmoid(z), truth)
+    with torch.no_grad():
+        model.classifier.weight.mul_(torch.from_numpy(scale).float().unsqueeze(1))
+        model.classifier.bias.mul_(torch.from_numpy(scale).float()).add_(torch.from_numpy(offset).float())
+    return Decisions(labels, thresholds, costs)
 
 
 def toml_list(values) -> str:
     return "[" + ", ".join(json.dumps(value) for value in values) + "]"
 
 
-def write_bundle(out: Path, checkpoint: Path, model, groups: list[dict], costs: np.ndarray, scores: dict) -> None:
+def write_bundle(out: Path, checkpoint: Path, model, decisions: Decisions, measured: dict[str, float]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
@@ -120,8 +162,10 @@ def write_bundle(out: Path, checkpoint: Path, model, groups: list[dict], costs: 
     config = {key: value for key, value in config.items() if not key.startswith("_")} | {"torch_dtype": "float16"}
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (out / "tokenizer.json").write_bytes((checkpoint / "tokenizer.json").read_bytes())
+    onnx_twin.write(model, out / "model.onnx")
     lines = [
-        "# Written by models/training/bundle.py. Temperatures, thresholds and costs were fitted on dev texts only.",
+        "# Written by models/training/bundle.py. Calibration, thresholds and costs were fitted on dev texts only; the",
+        "# calibration lies in the head's weights, so that the temperatures are 1.",
         "schema = 1",
         f'name = "{NAME}"',
         f'version = "{VERSION}"',
@@ -131,68 +175,52 @@ def write_bundle(out: Path, checkpoint: Path, model, groups: list[dict], costs: 
         "bf16 = true",
         "",
     ]
-    for group in groups:
-        lines += ["[[groups]]", f'name = "{group["name"]}"', f"labels = {toml_list(group['labels'])}"]
-        lines += [f"exclusive = {json.dumps(group['exclusive'])}", f"temperature = {group['temperature']}"]
-        if not group["exclusive"]:
-            lines.append(f"thresholds = {toml_list(group['thresholds'])}")
+    for group, names in decisions.labels.groups.items():
+        exclusive = group in CHOICE_GROUPS
+        lines += ["[[groups]]", f'name = "{group}"', f"labels = {toml_list(names)}"]
+        lines += [f"exclusive = {json.dumps(exclusive)}", "temperature = 1.0"]
+        if not exclusive:
+            lines.append(f"thresholds = {toml_list(decisions.thresholds[group].tolist())}")
         lines.append("")
     lines += ["# costs[truth][decision], from low to critical: being too low costs more than being too high.", "[urgency]"]
-    lines += [f"costs = [{', '.join(toml_list(row.tolist()) for row in costs)}]", ""]
+    lines += [f"costs = [{', '.join(toml_list(row.tolist()) for row in decisions.costs)}]", ""]
     lines += ["# On the dev texts that the decisions were fitted on; for the test side see the model card.", "[scores]"]
-    lines += [f"{name} = {value:.4f}" for name, value in scores.items()]
+    lines += [f"{name} = {value:.4f}" for name, value in measured.items()]
     lines += ["", "[files]"]
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "model.onnx"):
         lines.append(f'"{name}" = "{hashlib.sha256((out / name).read_bytes()).hexdigest()}"')
     (out / "bundle.toml").write_text("\n".join(lines) + "\n")
 
 
+def rounded(model) -> None:
+    """The service computes from weights of 16 bits, so decisions and twin are made from them too."""
+    model.load_state_dict({name: tensor.half().float() for name, tensor in model.state_dict().items()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, help="folder of labelled real texts")
-    parser.add_argument("--goemotions", type=Path, required=True, help="folder of GoEmotions")
-    parser.add_argument("--run", type=Path, required=True, help="folder that train.py wrote")
+    parser.add_argument("--public", type=Path, required=True, help="folder of the public data sets")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of a stage that train.py wrote")
+    parser.add_argument("--without", metavar="SOURCE", help="calibrate without this source of real texts")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     arguments = parser.parse_args()
 
-    checkpoint = arguments.run / "checkpoint"
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = BertForSequenceClassification.from_pretrained(checkpoint).eval()
-    # The service computes from the rounded weights, so the decisions are fitted to them.
-    model.load_state_dict({name: tensor.half().float() for name, tensor in model.state_dict().items()})
-    labels = Labels(goemotions_labels(arguments.goemotions))
-    tickets = split.load(read_folder(split.DATA / "tickets"), "authored")["dev"]
-    tickets += split.load(read_folder(arguments.real), "real")["dev"]
-    comments = read_goemotions(arguments.goemotions, "dev")
+    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
+    model = BertForSequenceClassification.from_pretrained(arguments.checkpoint, attn_implementation="eager").eval()
+    rounded(model)
+    labels = Labels(goemotions_labels(arguments.public))
+    tickets = split.load(read_authored(), "authored")["dev"]
+    tickets += [t for t in split.load(read_real(arguments.public), "real")["dev"] if t.origin != arguments.without]
+    comments = read_goemotions(arguments.public, "dev")
     sources = dict.fromkeys(TICKET_GROUPS, (tickets, logits_of(model, tokenizer, tickets)))
     sources["goemotions"] = (comments, logits_of(model, tokenizer, comments))
-
-    groups, scores, costs = [], {}, None
-    for name, names in labels.groups.items():
-        records, logits = sources[name]
-        span, exclusive = labels.span(name), name in CHOICE_GROUPS
-        truth = torch.stack([labels.targets(record) for record in records])[:, span].numpy()
-        temperature = fitted_temperature(logits[:, span], truth, exclusive)
-        p = probabilities(logits[:, span], temperature, exclusive)
-        group = {"name": name, "labels": names, "exclusive": exclusive, "temperature": temperature}
-        if exclusive:
-            levels = truth.argmax(1)
-            if name == "urgency":
-                costs = fitted_costs(p, levels)
-                decided = (p @ costs).argmin(1)
-                scores["urgency_qwk"] = cohen_kappa_score(levels, decided, weights="quadratic")
-                scores["urgency_critical_recall"] = (decided[levels == CRITICAL] == CRITICAL).mean()
-        else:
-            group["thresholds"] = fitted_thresholds(p, truth)
-            decided = p >= np.array(group["thresholds"])
-            if name == "emotion":
-                # As the service decides: neutral is what is left when no feeling holds.
-                decided[:, -1] = ~decided[:, :-1].any(1)
-            scores[f"{name}_macro_f1"] = f1_score(truth, decided, average="macro", zero_division=0)
-            scores[f"{name}_micro_f1"] = f1_score(truth, decided, average="micro", zero_division=0)
-        groups.append(group)
-    write_bundle(arguments.out, checkpoint, model, groups, costs, scores)
-    for name, value in scores.items():
+    decisions = calibrate(model, labels, sources)
+    rounded(model)
+    measured = {}
+    for records in (tickets, comments):
+        measured |= scores(decisions, records, logits_of(model, tokenizer, records))
+    write_bundle(arguments.out, arguments.checkpoint, model, decisions, measured)
+    for name, value in measured.items():
         print(f"dev {name} {value:.4f}")
 
 

@@ -1,8 +1,11 @@
 """Reads the labelled records that training and evaluation share, and refuses malformed ones by file and line."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from real_texts import DATA, numbered_lines, real_records
 
 EMOTIONS = [
     "anger", "frustration", "disappointment", "distrust", "anxiety", "confusion",
@@ -49,26 +52,32 @@ class Comment:
     text: str
     labels: tuple[int, ...]
 
+    @property
+    def model_text(self) -> str:
+        return self.text
 
-def read_tickets(path: Path) -> list[Ticket]:
-    tickets = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                tickets.append(_ticket(json.loads(line), path))
-            except (ValueError, KeyError, TypeError) as error:
-                raise MalformedRecord(f"{path}:{number}: {error!r}") from error
+
+def _tickets(lines: Iterable[tuple[str, str | dict]]) -> list[Ticket]:
+    """The tickets of `lines`, each with its file and line; ids must be unique."""
+    tickets, seen = [], set()
+    for place, line in lines:
+        try:
+            ticket = _ticket(json.loads(line) if isinstance(line, str) else line, Path(place.rpartition(":")[0]).stem)
+            if ticket.id in seen:
+                raise ValueError(f"id {ticket.id} occurs twice")
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedRecord(f"{place}: {error!r}") from error
+        seen.add(ticket.id)
+        tickets.append(ticket)
     return tickets
 
 
-def _ticket(record: dict, path: Path) -> Ticket:
+def _ticket(record: dict, author: str) -> Ticket:
     emotions, signals = record["emotions"], record["signals"]
     _known("emotions", emotions, EMOTIONS)
     _known("signals", signals, SIGNALS)
     _known("urgency", [record["urgency"]], URGENCIES)
-    _known("channel", [record["channel"]], CHANNELS)
+    _known("channel", [record.get("channel", CHANNELS[0])], CHANNELS)
     if not emotions or record["primary_emotion"] not in emotions:
         raise ValueError("primary_emotion must be one of the emotions")
     if "neutral" in emotions and len(emotions) > 1:
@@ -80,7 +89,7 @@ def _ticket(record: dict, path: Path) -> Ticket:
     authored = record["source"] == "authored"
     return Ticket(
         id=record["id"],
-        origin=path.stem if authored else record["source"],
+        origin=author if authored else record["source"],
         subject=record.get("subject", ""),
         text=record["text"],
         emotions=tuple(emotions),
@@ -97,23 +106,38 @@ def _known(field: str, values: list[str], allowed: list[str]) -> None:
         raise ValueError(f"{field} holds unknown {unknown}")
 
 
-def read_folder(folder: Path) -> list[Ticket]:
-    """All records below `folder`, in file order; ids must be unique."""
-    files = sorted(folder.glob("*.jsonl"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no .jsonl file")
-    tickets = [ticket for file in files for ticket in read_tickets(file)]
-    seen: set[str] = set()
-    for ticket in tickets:
-        if ticket.id in seen:
-            raise MalformedRecord(f"{folder}: id {ticket.id} occurs twice")
-        seen.add(ticket.id)
-    return tickets
+def read_authored() -> list[Ticket]:
+    """The tickets of models/data, in file order."""
+    return _authored("tickets")
 
 
-def read_goemotions(folder: Path, part: str) -> list[Comment]:
+def read_criticals() -> list[Ticket]:
+    """Emergencies in plain words and their look-alikes, written to test with and never trained on."""
+    return _authored("criticals")
+
+
+def read_readings(name: str) -> list[tuple[Ticket, Ticket]]:
+    """Two independent readings of each text of the set `name` that has them, without the texts."""
+    pairs = []
+    for place, line in numbered_lines(DATA / "readings" / f"{name}.jsonl"):
+        record = json.loads(line)
+        sides = [{"id": record["id"], "text": "-", "source": name, **record[side]} for side in ("first", "second")]
+        pairs.append(tuple(_tickets([(place, side)])[0] for side in sides))
+    return pairs
+
+
+def _authored(folder: str) -> list[Ticket]:
+    return _tickets(line for file in sorted((DATA / folder).glob("*.jsonl")) for line in numbered_lines(file))
+
+
+def read_real(public: Path) -> list[Ticket]:
+    """The labelled real texts below the folder of public data sets."""
+    return _tickets(real_records(public))
+
+
+def read_goemotions(public: Path, part: str) -> list[Comment]:
     comments = []
-    path = folder / f"{part}.tsv"
+    path = public / "goemotions" / f"{part}.tsv"
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             fields = line.rstrip("\n").split("\t")
@@ -125,5 +149,5 @@ def read_goemotions(folder: Path, part: str) -> list[Comment]:
     return comments
 
 
-def goemotions_labels(folder: Path) -> list[str]:
-    return (folder / "labels.txt").read_text(encoding="utf-8").split()
+def goemotions_labels(public: Path) -> list[str]:
+    return (public / "goemotions" / "labels.txt").read_text(encoding="utf-8").split()

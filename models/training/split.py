@@ -1,11 +1,13 @@
-"""Fixes which tickets train, tune and test, so that neither an author, a domain nor a scenario is on both sides.
+"""Fixes which texts train, tune and test, so that neither an author nor a scenario is on both sides.
 
-    python models/training/split.py --real LABELLED_REAL_FOLDER
+    python models/training/split.py --public FOLDER
 
-Authored tickets: the test side is one whole author plus whole domains of the others; the tuning (dev) side is whole
-scenarios. A domain is a cluster of sentence embeddings, a scenario a set of tickets linked by embedding similarity;
-a scenario that touches the test side goes there whole. Real texts: a fixed tenth of each source each for test and
-tuning. The result, ids beside a hash of the labels, is committed; training refuses labels that no longer match.
+What split.json already places stays where it is; only new texts are placed. Authored tickets: the test side is one whole
+author plus whole domains of the others, the tuning (dev) side whole scenarios. A scenario is a set of tickets linked by
+embedding similarity or written as a minimal pair. A new ticket that is like one of the test side or of models/data/criticals,
+and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; one that is like
+a ticket of the tuning side goes there. Real texts: a fixed tenth of each source each for test and tuning. The result,
+ids beside a hash of the labels, is committed; training refuses labels that no longer match.
 """
 
 import argparse
@@ -16,18 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 
 import encoder
-from records import Ticket, read_folder
+from records import DATA, Ticket, read_authored, read_criticals, read_real
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-TEST_AUTHOR = "author7"
-DOMAINS = 40
-TEST_DOMAINS = 2
+PARTS = ("train", "dev", "test", "set_aside")
 SCENARIO_SIMILARITY = 0.72
-# author12 wrote numbers 271 to 300 as minimal pairs: one fact changed, the right label with it.
-MINIMAL_PAIRS = {f"w12-{number}" for number in range(271, 301)}
+# author20 wrote groups of three: one fact changed, the right label with it.
+GROUPED_AUTHOR, GROUP = "author20", 3
 SHARE = 0.10
 SEED = 20261122
 
@@ -42,20 +40,25 @@ def label_hash(tickets: list[Ticket]) -> str:
 
 
 def embed(texts: list[str]) -> np.ndarray:
-    """Sentence embeddings, unit length: the base encoder's mean over tokens."""
+    """Sentence embeddings, unit length: the base encoder's mean over the first 160 tokens."""
     tokenizer, model = encoder.tokenizer(), encoder.sentence_encoder()
-    rows = []
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    rows = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
     with torch.inference_mode():
-        for start in range(0, len(texts), 64):
-            batch = tokenizer(texts[start : start + 64], padding=True, truncation=True, max_length=256, return_tensors="pt")
+        for start in range(0, len(order), 64):
+            part = order[start : start + 64]
+            batch = tokenizer(
+                [texts[index] for index in part], padding=True, truncation=True, max_length=160, return_tensors="pt"
+            )
             hidden = model(**batch).last_hidden_state
             weights = batch["attention_mask"].unsqueeze(-1)
-            rows.append(torch.nn.functional.normalize((hidden * weights).sum(1) / weights.sum(1), dim=1))
-    return torch.cat(rows).numpy()
+            mean = (hidden * weights).sum(1) / weights.sum(1)
+            rows[part] = torch.nn.functional.normalize(mean, dim=1).numpy()
+    return rows
 
 
 def scenarios(tickets: list[Ticket], embeddings: np.ndarray) -> list[int]:
-    """A scenario number for each ticket: connected components of similarity above the threshold."""
+    """A scenario number for each ticket: connected components of similarity, and whole groups of minimal pairs."""
     parent = list(range(len(tickets)))
 
     def root(index: int) -> int:
@@ -66,44 +69,62 @@ def scenarios(tickets: list[Ticket], embeddings: np.ndarray) -> list[int]:
 
     for left, right in zip(*np.nonzero(np.triu(embeddings @ embeddings.T, 1) > SCENARIO_SIMILARITY)):
         parent[root(right)] = root(left)
-    pairs = [index for index, ticket in enumerate(tickets) if ticket.id in MINIMAL_PAIRS]
-    for index in pairs[1:]:
-        parent[root(index)] = root(pairs[0])
+    grouped = [index for index, ticket in enumerate(tickets) if ticket.origin == GROUPED_AUTHOR]
+    for place, index in enumerate(grouped):
+        parent[root(index)] = root(grouped[place - place % GROUP])
     return [root(index) for index in range(len(tickets))]
 
 
-def split_authored(tickets: list[Ticket]) -> dict[str, list[str]]:
-    embeddings = embed([ticket.model_text for ticket in tickets])
-    scenario = scenarios(tickets, embeddings)
-    domain = KMeans(DOMAINS, random_state=SEED, n_init=4).fit_predict(embeddings)
-    test_domains = set(random.Random(SEED).sample(range(DOMAINS), TEST_DOMAINS))
-    test = {
-        scenario[index]
-        for index, ticket in enumerate(tickets)
-        if ticket.origin == TEST_AUTHOR or domain[index] in test_domains
-    }
-    rest = sorted(set(scenario) - test)
-    random.Random(SEED + 1).shuffle(rest)
-    dev: set[int] = set()
-    wanted = SHARE * len(tickets)
-    sizes = {number: scenario.count(number) for number in rest}
-    for number in rest:
-        if sum(sizes[chosen] for chosen in dev) >= wanted:
+def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
+    """Id to part for all tickets; `placed` holds those of an earlier split."""
+    embeddings = embed([ticket.model_text for ticket in [*tickets, *criticals]])
+    own, guarded = embeddings[: len(tickets)], embeddings[len(tickets) :]
+
+    def alike(others: np.ndarray) -> np.ndarray:
+        return (own @ others.T).max(1) > SCENARIO_SIMILARITY if len(others) else np.zeros(len(own), bool)
+
+    like = {
+        part: alike(own[[placed.get(ticket.id) == part for ticket in tickets]]) for part in ("test", "dev")
+    }  # fmt: skip
+    like_critical = alike(guarded)
+    scenario = scenarios(tickets, own)
+    new = {number: [] for number, ticket in zip(scenario, tickets) if ticket.id not in placed}
+    for number, ticket in zip(scenario, tickets):
+        if ticket.id not in placed:
+            new[number].append(ticket.id)
+    order = sorted(new)
+    random.Random(SEED + 1).shuffle(order)
+    wanted, dev = SHARE * sum(map(len, new.values())), set()
+    for number in order:
+        if sum(len(new[chosen]) for chosen in dev) >= wanted:
             break
         dev.add(number)
-    side = ["test" if number in test else "dev" if number in dev else "train" for number in scenario]
-    return {name: [t.id for t, s in zip(tickets, side) if s == name] for name in ("train", "dev", "test")}
+    parts = {}
+    for index, ticket in enumerate(tickets):
+        part = placed.get(ticket.id)
+        if part is None:
+            part = "dev" if scenario[index] in dev or like["dev"][index] else "train"
+            part = "set_aside" if like["test"][index] else part
+        if part in ("train", "dev") and like_critical[index]:
+            part = "set_aside"
+        parts[ticket.id] = part
+    # A group of minimal pairs is set aside, or tunes, whole.
+    groups = [ticket.id for ticket in tickets if ticket.origin == GROUPED_AUTHOR]
+    for start in range(0, len(groups), GROUP):
+        group = groups[start : start + GROUP]
+        whole = max((parts[identifier] for identifier in group), key=PARTS.index)
+        parts |= dict.fromkeys(group, whole)
+    return parts
 
 
-def split_real(tickets: list[Ticket]) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+def place_real(tickets: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
+    parts = dict(placed)
     for origin in sorted({ticket.origin for ticket in tickets}):
-        ids = [ticket.id for ticket in tickets if ticket.origin == origin]
+        ids = [ticket.id for ticket in tickets if ticket.origin == origin and ticket.id not in placed]
         random.Random(f"{SEED}{origin}").shuffle(ids)
         share = round(SHARE * len(ids))
-        parts["test"] += ids[:share]
-        parts["dev"] += ids[share : 2 * share]
-        parts["train"] += ids[2 * share :]
+        for index, identifier in enumerate(ids):
+            parts[identifier] = "test" if index < share else "dev" if index < 2 * share else "train"
     return parts
 
 
@@ -113,21 +134,28 @@ def load(tickets: list[Ticket], name: str) -> dict[str, list[Ticket]]:
     if label_hash(tickets) != fixed["label_hash"]:
         raise SystemExit(f"{name}: texts or labels differ from the ones that split.json fixed; run split.py anew on purpose")
     by_id = {ticket.id: ticket for ticket in tickets}
-    return {part: [by_id[identifier] for identifier in fixed[part]] for part in ("train", "dev", "test")}
+    return {part: [by_id[identifier] for identifier in fixed[part]] for part in PARTS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, help="folder of labelled real texts, read and not copied")
+    parser.add_argument("--public", type=Path, required=True, help="folder of the public data sets")
     arguments = parser.parse_args()
-    authored, real = read_folder(DATA / "tickets"), read_folder(arguments.real)
-    fixed = {
-        "authored": {"label_hash": label_hash(authored), **split_authored(authored)},
-        "real": {"label_hash": label_hash(real), **split_real(real)},
+    authored, real = read_authored(), read_real(arguments.public)
+    earlier = json.loads((DATA / "split.json").read_text()) if (DATA / "split.json").exists() else {}
+    placed = {
+        name: {identifier: part for part in PARTS for identifier in parts.get(part, ())} for name, parts in earlier.items()
     }
+    placements = {
+        "authored": (authored, place_authored(authored, read_criticals(), placed.get("authored", {}))),
+        "real": (real, place_real(real, placed.get("real", {}))),
+    }
+    fixed = {}
+    for name, (tickets, parts) in placements.items():
+        sides = {part: [ticket.id for ticket in tickets if parts[ticket.id] == part] for part in PARTS}
+        fixed[name] = {"label_hash": label_hash(tickets), **sides}
+        print(name, {part: len(ids) for part, ids in sides.items()})
     (DATA / "split.json").write_text(json.dumps(fixed, indent=1) + "\n")
-    for name, parts in fixed.items():
-        print(name, {part: len(ids) for part, ids in parts.items() if part != "label_hash"})
 
 
 if __name__ == "__main__":

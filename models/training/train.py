@@ -1,16 +1,22 @@
-"""Trains all label groups together, from the base encoder to a checkpoint that bundle.py turns into a bundle.
+"""Trains all label groups from the base encoder to the checkpoint that bundle.py turns into a bundle, in stages.
 
-    python models/training/train.py --real FOLDER --goemotions FOLDER --out FOLDER
+    python models/training/train.py --public FOLDER --out FOLDER
 
-Batches come from one source each, GoEmotions comments or tickets, and only the groups of that source add to the loss.
-They are interleaved over one learning-rate schedule, comments denser at the start, tickets towards the end. A run that
-was cut short goes on from its last checkpoint when it is started again with the same --out.
+1. `comments`: GoEmotions with its own labels, and with the emotions of a customer that they stand for.
+2. `authored`: the tickets of models/data, comments among them so that their labels are kept.
+3. `real`: the labelled real texts, with tickets and comments among them.
+
+Batches come from one source each, and only the groups of that source add to the loss. Each stage ends with the moving
+average of its weights in OUT/STAGE, from which the next goes on; a stage found there is not trained again, and one that
+was cut short goes on from its last checkpoint. `--without SOURCE` trains the last stage once more without one source of
+real texts and writes it to OUT/real-without-SOURCE: what is left is a measure of how well unseen kinds of text are read.
 """
 
 import argparse
 import json
 import math
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,21 +27,39 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import encoder
 import split
-from labels import Labels
-from records import Comment, Ticket, goemotions_labels, read_folder, read_goemotions
+from labels import EMOTION_OF, TICKET_GROUPS, Labels
+from records import Comment, Ticket, goemotions_labels, read_authored, read_goemotions, read_readings, read_real
 
 SEED = 20261122
-COMMENT_EPOCHS, COMMENT_BATCH, COMMENT_TOKENS = 1.2, 32, 64
-TICKET_EPOCHS, TICKET_BATCH, TICKET_TOKENS = 4, 16, 192
-ENCODER_RATE, HEAD_RATE, WEIGHT_DECAY, WARM_UP = 2.5e-4, 1e-3, 0.01, 0.06
-# Where in the schedule the i-th of n batches lies: (i/n) ** exponent. Above 1 crowds the start, below 1 the end.
-COMMENT_EXPONENT, TICKET_EXPONENT = 1.3, 0.8
+COMMENT_BATCH, COMMENT_TOKENS = 32, 64
+TICKET_BATCH, TICKET_TOKENS = 16, 192
+WEIGHT_DECAY, WARM_UP, FINAL_RATE = 0.01, 0.06, 0.05
 # Loss weights per group; binary groups are means over their labels, so they need more to weigh as much as a choice.
-LOSS_WEIGHTS = {"emotion": 6.0, "signal": 6.0, "urgency": 1.0, "intensity": 0.5, "goemotions": 8.0}
-CHECKPOINT_STEPS = 250
+LOSS_WEIGHTS = {"emotion": 6.0, "signal": 6.0, "urgency": 1.5, "intensity": 0.5, "goemotions": 8.0}
+# Weight of the ranked probability score beside the cross-entropy of an ordinal group.
+RANKED_WEIGHT = 2.0
+CHECKPOINT_STEPS = 100
+AVERAGE_STEPS, AVERAGE_DECAY = 5, 0.985
 
 
-def model_with_prior(labels: Labels, comments: list[Comment], tickets: list[Ticket]) -> BertForSequenceClassification:
+@dataclass(frozen=True)
+class Stage:
+    """What one stage trains on, in epochs of each source, and its highest learning rates."""
+
+    name: str
+    epochs: dict[str, float]
+    encoder_rate: float
+    head_rate: float
+
+
+STAGES = (
+    Stage("comments", {"comments": 2.6}, 3e-4, 1e-3),
+    Stage("authored", {"authored": 3.5, "comments": 0.35}, 2e-4, 1e-3),
+    Stage("real", {"real": 2.0, "authored": 0.6, "comments": 0.25}, 1e-4, 5e-4),
+)
+
+
+def model_with_prior(labels: Labels, records: dict[str, list]) -> BertForSequenceClassification:
     """The base encoder under a fresh head whose biases are the log-odds of each label's share in training."""
     config = BertConfig.from_pretrained(
         encoder.CHECKPOINT,
@@ -43,10 +67,11 @@ def model_with_prior(labels: Labels, comments: list[Comment], tickets: list[Tick
         label2id={name: index for index, name in enumerate(labels.names)},
     )
     model = BertForSequenceClassification.from_pretrained(encoder.CHECKPOINT, config=config)
-    share = torch.stack([labels.targets(ticket) for ticket in tickets]).mean(0)
-    span = labels.span("goemotions")
-    share[span] = torch.stack([labels.targets(comment) for comment in comments]).mean(0)[span]
-    share = share.clamp(1e-4, 1 - 1e-4)
+    share = torch.stack([labels.targets(ticket) for ticket in records["authored"]]).mean(0)
+    comments = torch.stack([labels.targets(comment) for comment in records["comments"]]).mean(0)
+    for group in ("goemotions", "emotion"):
+        share[labels.span(group)] = comments[labels.span(group)]
+    share = share.clamp(1e-3, 1 - 1e-3)
     bias = torch.logit(share)
     for group in ("intensity", "urgency"):
         bias[labels.span(group)] = share[labels.span(group)].log()
@@ -56,108 +81,162 @@ def model_with_prior(labels: Labels, comments: list[Comment], tickets: list[Tick
     return model
 
 
-def batches(records: list, lengths: list[int], size: int, epochs: float, seed: int) -> list[list]:
+def batches(records: list, size: int, epochs: float, seed: str) -> list[list]:
     """Shuffled batches of records of like length, for all epochs; the last epoch may be cut short."""
     generator = random.Random(seed)
     made = []
     for _ in range(math.ceil(epochs)):
-        order = list(range(len(records)))
+        order = list(records)
         generator.shuffle(order)
+        chunks = []
         for start in range(0, len(order), size * 50):
-            pool = sorted(order[start : start + size * 50], key=lambda index: lengths[index])
-            chunks = [[records[index] for index in pool[at : at + size]] for at in range(0, len(pool), size)]
-            generator.shuffle(chunks)
-            made += chunks
+            pool = sorted(order[start : start + size * 50], key=lambda record: len(record.model_text))
+            chunks += [pool[at : at + size] for at in range(0, len(pool), size)]
+        generator.shuffle(chunks)
+        made += chunks
     return made[: round(epochs * len(records) / size)]
 
 
-def schedule(comment_batches: list, ticket_batches: list) -> list[list]:
-    placed = [((i / len(comment_batches)) ** COMMENT_EXPONENT, 0, b) for i, b in enumerate(comment_batches)]
-    placed += [((i / len(ticket_batches)) ** TICKET_EXPONENT, 1, b) for i, b in enumerate(ticket_batches)]
+def plan(stage: Stage, records: dict[str, list]) -> list[list]:
+    """The stage's batches, those of each source spread evenly over it."""
+    placed = []
+    for source, epochs in stage.epochs.items():
+        size = COMMENT_BATCH if source == "comments" else TICKET_BATCH
+        made = batches(records[source], size, epochs, f"{SEED}{stage.name}{source}")
+        placed += [((index + 0.5) / len(made), source, batch) for index, batch in enumerate(made)]
     return [batch for _, _, batch in sorted(placed, key=lambda item: item[:2])]
 
 
-def loss_of(logits: torch.Tensor, targets: torch.Tensor, labels: Labels, groups: tuple[str, ...]) -> torch.Tensor:
+def targets_of(batch: list, labels: Labels, second: dict[str, Ticket]) -> torch.Tensor:
+    """What the labels should be: the mean of two readings where a text was read twice."""
+    rows = [[record, second[record.id]] if record.id in second else [record] for record in batch]
+    return torch.stack([torch.stack([labels.targets(reading) for reading in row]).mean(0) for row in rows])
+
+
+def ranked_probability_score(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A proper score that charges being two levels off more than one: the squared distance of the cumulated probabilities."""
+    return (logits.softmax(1).cumsum(1) - targets.cumsum(1)).square().sum(1).mean()
+
+
+def loss_of(logits: torch.Tensor, targets: torch.Tensor, batch: list, labels: Labels, stage: Stage) -> torch.Tensor:
+    groups = TICKET_GROUPS
+    if isinstance(batch[0], Comment):
+        # Once tickets teach what a customer's emotions are, the coarser reading of comments would only blur it.
+        groups = ("goemotions", "emotion") if stage.name == "comments" else ("goemotions",)
     total = logits.new_zeros(())
     for group in groups:
         span = labels.span(group)
         if group in ("intensity", "urgency"):
-            loss = cross_entropy(logits[:, span], targets[:, span].argmax(1))
+            loss = cross_entropy(logits[:, span], targets[:, span])
+            loss = loss + RANKED_WEIGHT * ranked_probability_score(logits[:, span], targets[:, span])
+        elif group == "emotion" and isinstance(batch[0], Comment):
+            known = torch.tensor([name in EMOTION_OF.values() for name in labels.groups["emotion"]])
+            loss = bce(logits[:, span][:, known], targets[:, span][:, known])
         else:
             loss = bce(logits[:, span], targets[:, span])
         total = total + LOSS_WEIGHTS[group] * loss
     return total
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, help="folder of labelled real texts")
-    parser.add_argument("--goemotions", type=Path, required=True, help="folder of GoEmotions")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
-    arguments = parser.parse_args()
-    random.seed(SEED)
-    torch.manual_seed(SEED)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-
-    labels = Labels(goemotions_labels(arguments.goemotions))
-    tickets = split.load(read_folder(split.DATA / "tickets"), "authored")["train"]
-    tickets += split.load(read_folder(arguments.real), "real")["train"]
-    comments = read_goemotions(arguments.goemotions, "train")
-    tokenizer = encoder.tokenizer()
-    plan = schedule(
-        batches(comments, [len(c.text) for c in comments], COMMENT_BATCH, COMMENT_EPOCHS, SEED),
-        batches(tickets, [len(t.model_text) for t in tickets], TICKET_BATCH, TICKET_EPOCHS, SEED + 1),
-    )
-    model = model_with_prior(labels, comments, tickets)
+def train(
+    model, tokenizer, labels: Labels, stage: Stage, records: dict[str, list], second: dict[str, Ticket], out: Path
+) -> None:
+    """Trains one stage and leaves the average of its weights in `out`."""
+    steps = plan(stage, records)
     head = [p for name, p in model.named_parameters() if name.startswith(("classifier", "bert.pooler"))]
     body = [p for name, p in model.named_parameters() if not name.startswith(("classifier", "bert.pooler"))]
     optimizer = torch.optim.AdamW(
-        [{"params": body, "lr": ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}], weight_decay=WEIGHT_DECAY, fused=True
+        [{"params": body, "lr": stage.encoder_rate}, {"params": head, "lr": stage.head_rate}],
+        weight_decay=WEIGHT_DECAY,
+        fused=True,
     )
-    warm_up = round(WARM_UP * len(plan))
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: step / warm_up
-        if step < warm_up
-        else 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (len(plan) - warm_up))),
-    )
-    done, resume = 0, arguments.out / "resume.pt"
+    warm_up = max(1, round(WARM_UP * len(steps)))
+
+    def rate_at(step: int) -> float:
+        if step < warm_up:
+            return step / warm_up
+        cosine = 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (len(steps) - warm_up)))
+        return FINAL_RATE + (1 - FINAL_RATE) * cosine
+
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_at)
+    average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    # What a checkpoint must agree on to be gone on from.
+    settings = repr((SEED, stage, len(steps), LOSS_WEIGHTS, RANKED_WEIGHT, COMMENT_TOKENS, TICKET_TOKENS))
+    done, resume = 0, out.with_suffix(".resume.pt")
     if resume.exists():
         state = torch.load(resume, weights_only=True)
+        if state["settings"] != settings:
+            raise SystemExit(f"{resume} was begun with other settings; remove it to begin anew")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         rate.load_state_dict(state["rate"])
-        done = state["step"]
-        print(f"going on from step {done}")
+        average, done = state["average"], state["step"]
 
     model.train()
-    progress = tqdm(plan[done:], initial=done, total=len(plan), unit="step", mininterval=5.0)
+    torch.manual_seed(SEED + done)
+    progress = tqdm(steps[done:], initial=done, total=len(steps), unit="step", desc=out.name, mininterval=5.0)
     smooth = {}
-    with (arguments.out / "loss.jsonl").open("a") as curve:
+    with out.with_suffix(".loss.jsonl").open("a") as curve:
         for step, batch in enumerate(progress, done + 1):
             kind, tokens = (
                 ("comments", COMMENT_TOKENS) if isinstance(batch[0], Comment) else ("tickets", TICKET_TOKENS)
             )
-            texts = [r.text if isinstance(r, Comment) else r.model_text for r in batch]
+            texts = [record.model_text for record in batch]
             encoded = tokenizer(texts, padding=True, truncation=True, max_length=tokens, return_tensors="pt")
-            targets = torch.stack([labels.targets(record) for record in batch])
-            groups = ("goemotions",) if kind == "comments" else ("emotion", "intensity", "urgency", "signal")
-            loss = loss_of(model(**encoded).logits, targets, labels, groups)
+            loss = loss_of(model(**encoded).logits, targets_of(batch, labels, second), batch, labels, stage)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             rate.step()
+            if step % AVERAGE_STEPS == 0:
+                # Short memory at first, so that the weights of the stage's beginning do not linger.
+                decay = min(AVERAGE_DECAY, step / (step + 10 * AVERAGE_STEPS))
+                for name, tensor in model.state_dict().items():
+                    average[name].lerp_(tensor, 1 - decay) if tensor.is_floating_point() else None
             smooth[kind] = 0.98 * smooth.get(kind, loss.item()) + 0.02 * loss.item()
             progress.set_postfix({name: f"{value:.3f}" for name, value in smooth.items()}, refresh=False)
             curve.write(json.dumps({"step": step, "kind": kind, "loss": round(loss.item(), 4)}) + "\n")
             if step % CHECKPOINT_STEPS == 0:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rate": rate.state_dict()}
-                torch.save({**state, "step": step}, resume.with_suffix(".part"))
-                resume.with_suffix(".part").replace(resume)
-    model.save_pretrained(arguments.out / "checkpoint")
-    tokenizer.save_pretrained(arguments.out / "checkpoint")
+                part = resume.with_suffix(".part")
+                torch.save({**state, "average": average, "step": step, "settings": settings}, part)
+                part.replace(resume)
+    model.load_state_dict(average)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
     resume.unlink(missing_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--public", type=Path, required=True, help="folder of the public data sets")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
+    parser.add_argument("--without", metavar="SOURCE", help="train the last stage again without this source")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    labels = Labels(goemotions_labels(arguments.public))
+    records: dict[str, list[Ticket] | list[Comment]] = {
+        "comments": read_goemotions(arguments.public, "train"),
+        "authored": split.load(read_authored(), "authored")["train"],
+        "real": split.load(read_real(arguments.public), "real")["train"],
+    }
+    second = {reading.id: reading for _, reading in read_readings("authored")}
+    tokenizer = encoder.tokenizer()
+    random.seed(SEED)
+    torch.manual_seed(SEED)
+    model = model_with_prior(labels, records)
+    for stage in STAGES:
+        out = arguments.out / stage.name
+        if arguments.without and stage is STAGES[-1]:
+            out = arguments.out / f"{stage.name}-without-{arguments.without}"
+            if arguments.without not in {ticket.origin for ticket in records["real"]}:
+                raise SystemExit(f"--without: no real text has the source {arguments.without}")
+            records["real"] = [ticket for ticket in records["real"] if ticket.origin != arguments.without]
+        if not (out / "model.safetensors").exists():
+            train(model, tokenizer, labels, stage, records, second, out)
+        model = BertForSequenceClassification.from_pretrained(out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""Writes the int8 twin of a checkpoint: one fused graph that ONNX Runtime runs several times faster than f32.
+
+The transformer's operators are fused (attention, layer norm, GELU), then the matrices and the token embedding are
+rounded to signed 8-bit numbers, one scale a column, activations at run time.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers import optimizer
+from onnxruntime.transformers.fusion_options import FusionOptions
+
+INPUTS = ["input_ids", "attention_mask"]
+
+
+class _Logits(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):
+        # Every text is one segment, so the graph needs no third input for it.
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def export(model, path: Path) -> None:
+    """Writes the f32 graph of `model`, fused."""
+    ids = torch.ones(2, 8, dtype=torch.long)
+    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {"logits": {0: "batch"}}
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        torch.onnx.export(
+            _Logits(model).eval(), (ids, ids), plain, input_names=INPUTS, output_names=["logits"], dynamic_axes=axes,
+            opset_version=17,
+        )  # fmt: skip
+        options = FusionOptions("bert")
+        fused = optimizer.optimize_model(
+            str(plain), "bert", num_heads=model.config.num_attention_heads, hidden_size=model.config.hidden_size,
+            optimization_options=options, opt_level=0,
+        )  # fmt: skip
+        layers = model.config.num_hidden_layers
+        found = fused.get_fused_operator_statistics()
+        expected = {"EmbedLayerNormalization": 1, "Attention": layers, "BiasGelu": layers, "SkipLayerNormalization": 2 * layers}
+        if any(found[name] != count for name, count in expected.items()):
+            raise RuntimeError(f"the graph was not fused as expected: {found}")
+        fused.save_model_to_file(str(path))
+
+
+def quantize(source: Path, path: Path) -> None:
+    # A processor without VNNI adds two products of 8 bits in 16 and can overflow; weights of 7 bits cannot.
+    quantize_dynamic(source, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )  # fmt: skip
+
+
+def write(model, path: Path) -> None:
+    """Writes the int8 twin of `model`, which must compute attention eagerly."""
+    with tempfile.TemporaryDirectory() as folder:
+        full = Path(folder) / "f32.onnx"
+        export(model, full)
+        quantize(full, path)
+
+
+def logits_of(path: Path, tokenizer, texts: list[str], tokens: int = 512) -> np.ndarray:
+    """Raw scores, in the order of the texts."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rows = []
+    for text in texts:
+        encoded = tokenizer([text], truncation=True, max_length=tokens, return_tensors="np")
+        rows.append(session.run(None, {name: encoded[name].astype(np.int64) for name in INPUTS})[0][0])
+    return np.array(rows)
