@@ -76,7 +76,8 @@ OUT ?= models/bedside-minilm
 RUN ?= $(cache)/training-run
 train := $(training)/bin/python models/training
 # A bundle's figures on one set, by the serving path: $(call evaluate,BUNDLE,NAME,WHAT,ENGINE).
-evaluate = target/debug/bedside evaluate --bundle "$(1)" --engine $(or $(4),rust-bert) --format json $(3) >"$(RUN)/$(2).json"
+evaluate = target/debug/bedside evaluate --bundle "$(1)" --engine $(or $(4),rust-bert) --precision $(if $(filter onnx,$(4)),auto,f32) \
+	--format json $(3) >"$(RUN)/$(2).json"
 # All sets with one engine: $(call evaluate_all,SUFFIX,ENGINE).
 define evaluate_all
 	@$(call evaluate,$(OUT),authored$(1),--data models/data/tickets/*.jsonl --split models/data/split.json --part test,$(2))
@@ -92,10 +93,10 @@ model: model-data $(training)/.installed build $(ONNXRUNTIME_LIB) ## Train, cali
 	@$(train)/real_texts.py --public '$(PUBLIC)' --out '$(RUN)/real.jsonl'
 	$(call evaluate_all,,rust-bert)
 	$(call evaluate_all,-int8,onnx)
-	@$(train)/report.py --run '$(RUN)' --out models/report \
+	@$(train)/report.py --run '$(RUN)' --out $(if $(filter models/bedside-minilm,$(OUT)),models/report,'$(RUN)/report') \
 		--evaluation authored='$(RUN)/authored.json' criticals='$(RUN)/criticals.json' real='$(RUN)/real.json'
-	@$(train)/card.py --run '$(RUN)' --card '$(OUT)/MODEL_CARD.md'
-	@$(train)/baselines.py --public '$(PUBLIC)'
+	@rm -f '$(RUN)'/unseen-*.json; $(train)/baselines.py --public '$(PUBLIC)' | tee '$(RUN)/baselines.txt'
+	@$(train)/card.py --run '$(RUN)' --card models/bedside-minilm/MODEL_CARD.md --out '$(OUT)/MODEL_CARD.md'
 
 # Each source of real texts read by a model that never saw it, from the same second stage.
 .PHONY: unseen
@@ -106,6 +107,7 @@ unseen: model-data $(training)/.installed build ## Train without each source of 
 		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --out "$(RUN)/$$source.jsonl"; \
 		$(call evaluate,$(RUN)/bundle-$$source,unseen-$$source,--data "$(RUN)/$$source.jsonl"); \
 	done
+	@$(train)/card.py --run '$(RUN)' --card models/bedside-minilm/MODEL_CARD.md --out '$(OUT)/MODEL_CARD.md'
 
 .PHONY: env
 env: build-packages $(ONNXRUNTIME_LIB) ## Print what a shell needs to run cargo by itself: eval "$(make -s env)"
@@ -120,11 +122,11 @@ clean: ## Remove what was built; the cache folder stays
 	@cargo clean
 
 # Any Python may fetch the wheel built for 3.11: it is only unpacked. To stderr: `env` is evaluated.
-$(onnxruntime)/libonnxruntime.so: deploy/onnxruntime/requirements.txt | build-packages
+$(onnxruntime)/libonnxruntime.so: | build-packages
 	@echo 'fetching ONNX Runtime' >&2; rm -rf '$(@D).part'; mkdir -p '$(@D).part'
 	@python3 -m pip download --quiet --disable-pip-version-check --no-input --no-deps --no-cache-dir --only-binary=:all: \
 		--implementation=cp --python-version=3.11 --abi=cp311 --platform=manylinux_2_28_$$(uname -m) \
-		--require-hashes --requirement=$< --dest='$(@D).part' >&2 </dev/null
+		--require-hashes --requirement=deploy/onnxruntime/requirements.txt --dest='$(@D).part' >&2 </dev/null
 	@cd '$(@D).part'; python3 -m zipfile -e ./*.whl wheel; mv wheel/onnxruntime/capi/libonnxruntime.so.* libonnxruntime.so
 	@cd '$(@D).part'; mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt .; rm -r wheel ./*.whl
 	@rm -rf '$(@D)'; mv '$(@D).part' '$(@D)'

@@ -1,6 +1,6 @@
-"""Writes the measured figures into a model card, between its marks, from the reports of `bedside evaluate`.
+"""Puts the measured figures into a model card, between its marks, from the reports of `bedside evaluate`.
 
-    python models/training/card.py --run FOLDER --card models/bedside-minilm/MODEL_CARD.md
+    python models/training/card.py --run FOLDER --card CARD --out CARD
 
 FOLDER holds the reports that `make model` writes, and those of `make unseen` where they were made.
 """
@@ -91,6 +91,23 @@ def twin(full: dict[str, dict], int8: dict[str, dict]) -> list[str]:
     return [*lines, f"| GoEmotions test: macro-F1 | {left:.3f} | {right:.3f} | {100 * (right - left):+.1f} |"]
 
 
+def baselines(lines: list[str], tickets: dict[str, dict]) -> list[str]:
+    """The table of simpler means, from what baselines.py printed, with the model below it."""
+    figures = ["emotion_macro_f1", "emotion_micro_f1", "urgency_qwk", "signal_macro_f1", "critical_recall", "critical_precision"]
+    table = [f"| means | set | {' | '.join(figure.replace('_', ' ') for figure in figures)} |"]
+    table.append(f"| --- | --- | {' | '.join(['---:'] * len(figures))} |")
+    for line in lines:
+        means, test, *rest = line.split(" | ")
+        values = dict(pair.split(" ") for pair in rest)
+        table.append(f"| {means} | {SETS[test]} | {' | '.join(values[figure] for figure in figures)} |")
+    for name, r in tickets.items():
+        urgency = r["urgency"]
+        values = [r["emotion"]["macro_f1"], r["emotion"]["micro_f1"], urgency["qwk"], r["signal"]["macro_f1"]]
+        values += [urgency["critical_recall"], urgency["critical_precision"]]
+        table.append(f"| **bedside-minilm** | {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
+    return table
+
+
 def read(run: Path, suffix: str = "") -> dict[str, dict]:
     return {name: json.loads((run / f"{name}{suffix}.json").read_text()) for name in (*SETS, "goemotions")}
 
@@ -98,7 +115,8 @@ def read(run: Path, suffix: str = "") -> dict[str, dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the reports")
-    parser.add_argument("--card", type=Path, required=True, help="the model card to write into")
+    parser.add_argument("--card", type=Path, required=True, help="the model card to begin from")
+    parser.add_argument("--out", type=Path, required=True, help="where to write it")
     arguments = parser.parse_args()
     full, int8 = read(arguments.run), read(arguments.run, "-int8")
     tickets = {SETS[name]: full[name] for name in SETS}
@@ -119,6 +137,10 @@ def main() -> None:
         "",
         *per_label(tickets),
         "",
+        "Simpler means on the same texts, tuned on the same dev texts (`models/training/baselines.py`):",
+        "",
+        *baselines((arguments.run / "baselines.txt").read_text(encoding="utf-8").splitlines(), tickets),
+        "",
     ]
     files = {source: arguments.run / f"unseen-{source}.json" for source in UNSEEN}
     if all(file.exists() for file in files.values()):
@@ -134,9 +156,11 @@ def main() -> None:
             "",
         ]
     text = arguments.card.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    arguments.card.write_text(before + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{arguments.card} has no place for the figures, between {BEGIN} and {END}")
+    arguments.out.write_text(before + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 LABELS = DATA / "real"
-# Two readings of some of the texts that came with labels, and what was settled where they differ.
+# Two readings, and what was settled on the test and dev sides where they differ.
 READINGS = DATA / "readings" / "real.jsonl"
 
 MAX_WORDS = 260
@@ -87,7 +87,7 @@ def real_records(public: Path) -> Iterator[tuple[str, dict]]:
     settled = {}
     for _, line in numbered_lines(READINGS):
         record = json.loads(line)
-        settled[record["id"]] = record["settled"]
+        settled[record["id"]] = record.get("settled", {})
     for path in sorted((public / "labelled_real").glob("*.jsonl")):
         for place, line in numbered_lines(path):
             record = json.loads(line)
@@ -99,7 +99,7 @@ def real_records(public: Path) -> Iterator[tuple[str, dict]]:
             source, channel, text = texts.get(labels["id"], ("", "", ""))
             if text_hash(text) != labels.pop("text_sha256"):
                 raise SystemExit(f"{place}: the text of {labels['id']} is missing or not the one that was labelled")
-            yield place, {"text": text, "channel": channel, "source": source, **labels}
+            yield place, {"text": text, "channel": channel, "source": source, **labels, **settled.get(labels["id"], {})}
 
 
 def main() -> None:

@@ -5,15 +5,18 @@
 What split.json already places stays where it is; only new texts are placed. Authored tickets: the test side is one whole
 author plus whole domains of the others, the tuning (dev) side whole scenarios. A scenario is a set of tickets linked by
 embedding similarity or written as a minimal pair. A new ticket that is like one of the test side or of models/data/criticals,
-and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; one that is like
-a ticket of the tuning side goes there. Real texts: a fixed tenth of each source each for test and tuning. The result,
-ids beside a hash of the labels, is committed; training refuses labels that no longer match.
+and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; new scenarios that
+are like a ticket of the tuning side go there. Real texts: a fixed tenth of each source each for test and tuning; what is
+nearly a copy of one of those is set aside. The result, ids beside a hash of the labels, is committed; training refuses labels
+that no longer match.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +95,10 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
     for number, ticket in zip(scenario, tickets):
         if ticket.id not in placed:
             new[number].append(ticket.id)
-    order = sorted(new)
+    # Only scenarios that are new altogether may go to the tuning side.
+    old = {number for number, ticket in zip(scenario, tickets) if ticket.id in placed}
+    near_dev = {number for number, near in zip(scenario, like["dev"]) if near} & set(new)
+    order = sorted(set(new) - old)
     random.Random(SEED + 1).shuffle(order)
     wanted, dev = SHARE * sum(map(len, new.values())), set()
     for number in order:
@@ -103,7 +109,7 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
     for index, ticket in enumerate(tickets):
         part = placed.get(ticket.id)
         if part is None:
-            part = "dev" if scenario[index] in dev or like["dev"][index] else "train"
+            part = "dev" if scenario[index] in dev or scenario[index] in near_dev - old else "train"
             part = "set_aside" if like["test"][index] else part
         if part in ("train", "dev") and like_critical[index]:
             part = "set_aside"
@@ -125,7 +131,25 @@ def place_real(tickets: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
         share = round(SHARE * len(ids))
         for index, identifier in enumerate(ids):
             parts[identifier] = "test" if index < share else "dev" if index < 2 * share else "train"
+    held_out = [ticket for ticket in tickets if parts[ticket.id] in ("test", "dev")]
+    for ticket in tickets:
+        if parts[ticket.id] == "train" and is_copy(ticket, held_out):
+            parts[ticket.id] = "set_aside"
     return parts
+
+
+def is_copy(ticket: Ticket, others: list[Ticket]) -> bool:
+    """Whether more than half of the runs of five words are those of another text, as with form letters."""
+    runs = runs_of_words(ticket.text)
+    return len(runs) > 5 and any(
+        len(runs & other) > 0.5 * len(runs | other) for other in (runs_of_words(o.text) for o in others)
+    )
+
+
+@functools.cache
+def runs_of_words(text: str) -> frozenset[str]:
+    words = re.findall(r"\w+", text.lower())
+    return frozenset(" ".join(words[start : start + 5]) for start in range(len(words) - 4))
 
 
 def load(tickets: list[Ticket], name: str) -> dict[str, list[Ticket]]:

@@ -13,6 +13,7 @@ real texts and writes it to OUT/real-without-SOURCE: what is left is a measure o
 """
 
 import argparse
+import hashlib
 import json
 import math
 import random
@@ -40,6 +41,9 @@ LOSS_WEIGHTS = {"emotion": 6.0, "signal": 6.0, "urgency": 1.5, "intensity": 0.5,
 RANKED_WEIGHT = 2.0
 CHECKPOINT_STEPS = 100
 AVERAGE_STEPS, AVERAGE_DECAY = 5, 0.985
+SETTINGS = "settings.txt"
+# Sources of the same kind of text: whoever leaves one out to see how unseen text is read leaves the others out too.
+RELATED = {"github_incivility": ("premo",)}
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Stage:
 
 STAGES = (
     Stage("comments", {"comments": 2.6}, 3e-4, 1e-3),
-    Stage("authored", {"authored": 3.5, "comments": 0.35}, 2e-4, 1e-3),
-    Stage("real", {"real": 2.0, "authored": 0.6, "comments": 0.25}, 1e-4, 5e-4),
+    Stage("authored", {"authored": 3.2, "comments": 0.3}, 2e-4, 1e-3),
+    Stage("real", {"real": 1.8, "authored": 0.5, "comments": 0.2}, 1e-4, 5e-4),
 )
 
 
@@ -138,6 +142,16 @@ def loss_of(logits: torch.Tensor, targets: torch.Tensor, batch: list, labels: La
     return total
 
 
+def settings_of(stage: Stage, records: dict[str, list], second: dict[str, Ticket]) -> str:
+    """What a stage or its checkpoint must agree on to be taken over."""
+    digest = hashlib.sha256()
+    for source in sorted(set(stage.epochs) - {"comments"}):
+        readings = [second[ticket.id] for ticket in records[source] if ticket.id in second]
+        digest.update((split.label_hash(records[source]) + split.label_hash(readings)).encode())
+    numbers = (SEED, LOSS_WEIGHTS, RANKED_WEIGHT, COMMENT_BATCH, COMMENT_TOKENS, TICKET_BATCH, TICKET_TOKENS)
+    return f"{stage}\n{numbers}\ntickets {digest.hexdigest()}\n"
+
+
 def train(
     model, tokenizer, labels: Labels, stage: Stage, records: dict[str, list], second: dict[str, Ticket], out: Path
 ) -> None:
@@ -160,8 +174,7 @@ def train(
 
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_at)
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    # What a checkpoint must agree on to be gone on from.
-    settings = repr((SEED, stage, len(steps), LOSS_WEIGHTS, RANKED_WEIGHT, COMMENT_TOKENS, TICKET_TOKENS))
+    settings = settings_of(stage, records, second)
     done, resume = 0, out.with_suffix(".resume.pt")
     if resume.exists():
         state = torch.load(resume, weights_only=True)
@@ -176,7 +189,11 @@ def train(
     torch.manual_seed(SEED + done)
     progress = tqdm(steps[done:], initial=done, total=len(steps), unit="step", desc=out.name, mininterval=5.0)
     smooth = {}
-    with out.with_suffix(".loss.jsonl").open("a") as curve:
+    losses = out.with_suffix(".loss.jsonl")
+    # Steps after the last checkpoint are made anew.
+    kept = [line for line in losses.read_text().splitlines(True) if json.loads(line)["step"] <= done] if done else []
+    losses.write_text("".join(kept))
+    with losses.open("a") as curve:
         for step, batch in enumerate(progress, done + 1):
             kind, tokens = (
                 ("comments", COMMENT_TOKENS) if isinstance(batch[0], Comment) else ("tickets", TICKET_TOKENS)
@@ -205,6 +222,8 @@ def train(
     model.load_state_dict(average)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    # Last: a stage is finished when it says what it was made with.
+    (out / SETTINGS).write_text(settings)
     resume.unlink(missing_ok=True)
 
 
@@ -222,7 +241,7 @@ def main() -> None:
         "authored": split.load(read_authored(), "authored")["train"],
         "real": split.load(read_real(arguments.public), "real")["train"],
     }
-    second = {reading.id: reading for _, reading in read_readings("authored")}
+    second = {reading.id: reading for name in ("authored", "real") for _, reading in read_readings(name)}
     tokenizer = encoder.tokenizer()
     random.seed(SEED)
     torch.manual_seed(SEED)
@@ -233,9 +252,12 @@ def main() -> None:
             out = arguments.out / f"{stage.name}-without-{arguments.without}"
             if arguments.without not in {ticket.origin for ticket in records["real"]}:
                 raise SystemExit(f"--without: no real text has the source {arguments.without}")
-            records["real"] = [ticket for ticket in records["real"] if ticket.origin != arguments.without]
-        if not (out / "model.safetensors").exists():
+            left_out = {arguments.without, *RELATED.get(arguments.without, ())}
+            records["real"] = [ticket for ticket in records["real"] if ticket.origin not in left_out]
+        if not (out / SETTINGS).exists():
             train(model, tokenizer, labels, stage, records, second, out)
+        elif (out / SETTINGS).read_text() != settings_of(stage, records, second):
+            raise SystemExit(f"{out} was trained with other settings or data; remove it, and what follows it, to train anew")
         model = BertForSequenceClassification.from_pretrained(out)
 
 
