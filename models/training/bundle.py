@@ -133,8 +133,8 @@ def fitted_costs(p: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return max(grid, key=merit)
 
 
-def calibrate(model, labels: Labels, sources: dict[str, tuple[list, np.ndarray]]) -> Decisions:
-    """Fits the decisions and folds the calibration into the model's head."""
+def calibrate(model, labels: Labels, sources: dict[str, tuple[list, np.ndarray]]) -> tuple[Decisions, dict[str, float]]:
+    """Fits the decisions, folds the calibration into the model's head, and returns what the decisions reach."""
     scale, offset = np.ones(len(labels.names)), np.zeros(len(labels.names))
     thresholds, costs = {}, np.zeros((4, 4))
     for group in labels.groups:
@@ -149,7 +149,12 @@ def calibrate(model, labels: Labels, sources: dict[str, tuple[list, np.ndarray]]
     with torch.no_grad():
         model.classifier.weight.mul_(torch.from_numpy(scale).float().unsqueeze(1))
         model.classifier.bias.mul_(torch.from_numpy(scale).float()).add_(torch.from_numpy(offset).float())
-    return Decisions(labels, thresholds, costs)
+    decisions, measured = Decisions(labels, thresholds, costs), {}
+    for group in ("emotion", "goemotions"):
+        records, logits = sources[group]
+        # The head is linear: the calibration moves scores as it moved the head.
+        measured |= scores(decisions, records, logits * scale + offset)
+    return decisions, measured
 
 
 def toml_list(values) -> str:
@@ -219,11 +224,8 @@ def main() -> None:
     comments = read_goemotions(arguments.public, "dev")
     sources = dict.fromkeys(TICKET_GROUPS, (tickets, logits_of(model, tokenizer, tickets)))
     sources["goemotions"] = (comments, logits_of(model, tokenizer, comments))
-    decisions = calibrate(model, labels, sources)
+    decisions, measured = calibrate(model, labels, sources)
     rounded(model)
-    measured = {}
-    for records in (tickets, comments):
-        measured |= scores(decisions, records, logits_of(model, tokenizer, records))
     write_bundle(arguments.out, arguments.checkpoint, model, decisions, measured)
     for name, value in measured.items():
         print(f"dev {name} {value:.4f}")
