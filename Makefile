@@ -96,7 +96,7 @@ model: model-data $(training)/.installed build $(ONNXRUNTIME_LIB) ## Train, cali
 	@$(train)/report.py --run '$(RUN)' --out $(if $(filter models/bedside-minilm,$(OUT)),models/report,'$(RUN)/report') \
 		--evaluation authored='$(RUN)/authored.json' criticals='$(RUN)/criticals.json' real='$(RUN)/real.json'
 	@rm -f '$(RUN)'/unseen-*.json; $(train)/baselines.py --public '$(PUBLIC)' | tee '$(RUN)/baselines.txt'
-	@$(train)/card.py --run '$(RUN)' --card models/bedside-minilm/MODEL_CARD.md --out '$(OUT)/MODEL_CARD.md'
+	@$(train)/card.py --run '$(RUN)' --card models/training/card.md --out '$(OUT)/MODEL_CARD.md'
 
 # Each source of real texts read by a model that never saw it, from the same second stage.
 .PHONY: unseen
@@ -107,7 +107,7 @@ unseen: model-data $(training)/.installed build ## Train without each source of 
 		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --out "$(RUN)/$$source.jsonl"; \
 		$(call evaluate,$(RUN)/bundle-$$source,unseen-$$source,--data "$(RUN)/$$source.jsonl"); \
 	done
-	@$(train)/card.py --run '$(RUN)' --card models/bedside-minilm/MODEL_CARD.md --out '$(OUT)/MODEL_CARD.md'
+	@$(train)/card.py --run '$(RUN)' --card models/training/card.md --out '$(OUT)/MODEL_CARD.md'
 
 .PHONY: env
 env: build-packages $(ONNXRUNTIME_LIB) ## Print what a shell needs to run cargo by itself: eval "$(make -s env)"

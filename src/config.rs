@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cache::CacheSettings,
-    model::{EngineKind, PrecisionChoice, scheduler::SchedulerSettings},
+    model::{EngineChoice, PrecisionChoice, scheduler::SchedulerSettings},
 };
 
 /// Everything that can be set. The key of a setting is its path, such as `server.grpc_addr`; in the environment
@@ -64,7 +64,7 @@ pub struct ModelSettings {
     /// The bundle's folder.
     pub bundle: PathBuf,
     /// The engine.
-    pub engine: EngineKind,
+    pub engine: EngineChoice,
     /// The number format.
     pub precision: PrecisionChoice,
     /// Worker threads; 0: as many as the process may use cores.
@@ -140,7 +140,7 @@ impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             bundle: PathBuf::from("models/bedside-minilm"),
-            engine: EngineKind::RustBert,
+            engine: EngineChoice::Auto,
             precision: PrecisionChoice::Auto,
             workers: 0,
             queue_tokens: 65_536,

@@ -9,7 +9,7 @@ use crate::{
     assessment::Interpreter,
     cache::{CacheMetrics, CacheSettings, FingerprintKey, Scope, Tiered, redis::RedisCacheError},
     config::{InvalidSettings, Settings, Violation},
-    model::{Bundle, Precision, Scheduler, TextEncoder, scheduler::StartError},
+    model::{Bundle, Scheduler, Selection, TextEncoder, scheduler::StartError},
     triage::Triager,
 };
 
@@ -22,6 +22,7 @@ const TENANT: &str = "default";
 /// What the settings name, opened and verified.
 pub struct Parts {
     bundle: Bundle,
+    selection: Selection,
     encoder: TextEncoder,
     advisor: Advisor,
     fingerprint_key: FingerprintKey,
@@ -46,13 +47,17 @@ pub fn open(settings: &Settings) -> Result<Parts, InvalidSettings> {
     let mut violations = Vec::new();
     let mut note = |setting: &str, problem: String| violations.push(Violation { setting: setting.to_owned(), problem });
     let bundle = Bundle::open(&settings.model.bundle).and_then(|bundle| Ok((TextEncoder::open(&bundle)?, bundle)));
-    let bundle = bundle.map_err(|error| note("model.bundle", error.to_string()));
+    let bundle = bundle.map_err(|error| note("model.bundle", error.to_string())).and_then(|(encoder, bundle)| {
+        let selection = Selection::of(settings.model.engine, settings.model.precision, &bundle);
+        let selection = selection.map_err(|error| note(error.setting(), error.to_string()))?;
+        Ok((encoder, bundle, selection))
+    });
     let advisor = Advisor::load(settings.advice.policy.as_deref(), settings.advice.catalogue.as_deref());
     let advisor = advisor.map_err(|error| note("advice", error.to_string()));
     let key = fingerprint_key(&settings.cache).map_err(|problem| note("cache.key_file", problem));
     match (bundle, advisor, key) {
-        (Ok((encoder, bundle)), Ok(advisor), Ok(fingerprint_key)) => {
-            Ok(Parts { bundle, encoder, advisor, fingerprint_key })
+        (Ok((encoder, bundle, selection)), Ok(advisor), Ok(fingerprint_key)) => {
+            Ok(Parts { bundle, selection, encoder, advisor, fingerprint_key })
         }
         _ => Err(InvalidSettings(violations)),
     }
@@ -63,14 +68,9 @@ pub fn open(settings: &Settings) -> Result<Parts, InvalidSettings> {
 ///
 /// # Errors
 /// The first part that does not come up, and why.
-pub fn triager(
-    settings: &Settings,
-    parts: Parts,
-    registry: &mut Registry,
-) -> Result<(Triager, Precision), StartupError> {
-    let Parts { bundle, encoder, advisor, fingerprint_key } = parts;
-    let engine = settings.model.engine;
-    let precision = settings.model.precision.resolve(&bundle);
+pub fn triager(settings: &Settings, parts: Parts, registry: &mut Registry) -> Result<Triager, StartupError> {
+    let Parts { bundle, selection, encoder, advisor, fingerprint_key } = parts;
+    let Selection { engine, precision, .. } = selection;
     let cache_metrics = CacheMetrics::default();
     cache_metrics.register(registry);
     let cache = Tiered::new(&settings.cache, &fingerprint_key, bundle.label_count(), cache_metrics)?;
@@ -80,17 +80,17 @@ pub fn triager(
     };
     let warm_up = encoder.windows(WARM_UP).swap_remove(0);
     let scheduler = Scheduler::start(settings.model.scheduler(), loader, warm_up)?;
-    let triager = Triager {
+    Ok(Triager {
         scope: Scope::new(TENANT, &bundle.digest, &engine.to_string(), &precision.to_string()),
         interpreter: Interpreter::new(&bundle),
         bundle,
+        selection,
         encoder,
         scheduler,
         cache: Box::new(cache),
         fingerprint_key,
         advisor,
-    };
-    Ok((triager, precision))
+    })
 }
 
 /// The key from the settings, or the one that was made and kept on the first start.

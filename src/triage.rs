@@ -14,7 +14,10 @@ use crate::{
     advice::{Advice, Advisor, Facts},
     assessment::{Assessment, Claim, Emotion, Evidence, Interpreter, Reading, Signal},
     cache::{Fingerprint, FingerprintKey, Level, Scope, ScoreCache, Scores},
-    model::{Bundle, Scheduler, ScoreError, TextEncoder, scheduler::Pending},
+    model::{
+        Bundle, Scheduler, ScoreError, Selection, TextEncoder,
+        scheduler::{Lane, Pending},
+    },
     ticket::{
         Author, Ticket,
         clean::{Cleaned, SetAside, clean},
@@ -33,6 +36,8 @@ const SENTENCES_READ: usize = 40;
 pub struct Triager {
     /// The loaded bundle.
     pub bundle: Bundle,
+    /// What runs it, and why.
+    pub selection: Selection,
     /// Its tokenizer.
     pub encoder: TextEncoder,
     /// The workers that run it.
@@ -58,12 +63,16 @@ pub struct Options {
     pub max_cues: usize,
     /// Neither read nor write the cache.
     pub bypass_cache: bool,
+    /// Whether someone waits for the answer.
+    pub lane: Lane,
 }
 
 /// Everything that was found about one ticket.
 pub struct Triage {
     /// How the customer feels and how soon someone must act.
     pub assessment: Assessment,
+    /// The probabilities of the latest customer message, of labels that do not hold too.
+    pub reading: Reading,
     /// Sentences that speak for it; empty unless asked for.
     pub evidence: Vec<Evidence>,
     /// The language of the latest customer message.
@@ -129,10 +138,11 @@ impl Triager {
             spawn_blocking(move || read(&ticket)).await?
         };
         let model_texts = texts.iter().map(|text| text.model_text.clone()).collect();
-        let scored = self.score(model_texts, options.bypass_cache, deadline).await?;
+        let scored = self.score(model_texts, options, deadline).await?;
         let readings: Vec<Reading> = scored.iter().map(|(scores, _)| self.interpreter.read(&scores.logits)).collect();
         // `read` answers with one text at least, and each is scored.
-        let (Some(latest), Some((scores, source))) = (texts.last(), scored.last()) else {
+        let (Some(latest), Some((scores, source)), Some(reading)) = (texts.last(), scored.last(), readings.last())
+        else {
             return Err(ScoreError::Stopped.into());
         };
 
@@ -140,17 +150,15 @@ impl Triager {
         if !language.supported || latest.cleaned.text().is_empty() {
             assessment = assessment.doubted();
         }
-        let evidence = if options.explain {
-            self.evidence(latest, &assessment, options.bypass_cache, deadline).await?
-        } else {
-            Vec::new()
-        };
+        let evidence =
+            if options.explain { self.evidence(latest, &assessment, options, deadline).await? } else { Vec::new() };
         let set_aside = texts.iter().flat_map(|text| {
             let stretches = text.cleaned.set_aside().iter();
             stretches.map(|stretch| (text.message, stretch.clone()))
         });
         Ok(Triage {
             advice: self.advise(&ticket, &assessment, language, options.max_cues),
+            reading: reading.clone(),
             evidence,
             language,
             windows: scores.windows,
@@ -166,9 +174,10 @@ impl Triager {
     async fn score(
         self: &Arc<Self>,
         texts: Vec<String>,
-        bypass_cache: bool,
+        options: Options,
         deadline: Instant,
     ) -> Result<Vec<(Scores, ScoreSource)>, TriageError> {
+        let Options { bypass_cache, lane, .. } = options;
         let fingerprints: Vec<Fingerprint> =
             texts.iter().map(|text| self.fingerprint_key.fingerprint(&self.scope, text)).collect();
         let found = if bypass_cache { vec![None; texts.len()] } else { self.cache.get(&fingerprints).await };
@@ -177,7 +186,7 @@ impl Triager {
             Vec::new()
         } else {
             let (triager, missing) = (self.clone(), missing.clone());
-            spawn_blocking(move || triager.submit(missing.iter().map(|index| texts[*index].as_str()), deadline))
+            spawn_blocking(move || triager.submit(missing.iter().map(|index| texts[*index].as_str()), lane, deadline))
                 .await??
         };
         let mut computed = Vec::with_capacity(missing.len());
@@ -201,11 +210,12 @@ impl Triager {
     fn submit<'a>(
         &self,
         texts: impl Iterator<Item = &'a str>,
+        lane: Lane,
         deadline: Instant,
     ) -> Result<Vec<Vec<Pending>>, ScoreError> {
         let windows: Vec<Vec<Vec<u32>>> = texts.map(|text| self.encoder.windows(text)).collect();
         let counts: Vec<usize> = windows.iter().map(Vec::len).collect();
-        let mut pending = self.scheduler.submit(windows.into_iter().flatten().collect(), deadline)?.into_iter();
+        let mut pending = self.scheduler.submit(windows.into_iter().flatten().collect(), lane, deadline)?.into_iter();
         Ok(counts.into_iter().map(|count| pending.by_ref().take(count).collect()).collect())
     }
 
@@ -225,14 +235,14 @@ impl Triager {
         self: &Arc<Self>,
         latest: &Text,
         assessment: &Assessment,
-        bypass_cache: bool,
+        options: Options,
         deadline: Instant,
     ) -> Result<Vec<Evidence>, TriageError> {
         let text = latest.cleaned.text();
         let mut ranges = sentences(text);
         ranges.truncate(SENTENCES_READ);
         let texts = ranges.iter().map(|range| text[range.clone()].to_owned()).collect();
-        let scored = self.score(texts, bypass_cache, deadline).await?;
+        let scored = self.score(texts, options, deadline).await?;
         let readings: Vec<Reading> = scored.iter().map(|(scores, _)| self.interpreter.read(&scores.logits)).collect();
         let strongest = |claim: Claim| {
             let scores = readings.iter().map(|reading| reading.probability(claim));

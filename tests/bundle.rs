@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use bedside::model::{Bundle, EngineKind, Precision, TextEncoder};
+use bedside::model::{Bundle, EngineChoice, EngineKind, Precision, PrecisionChoice, Selection, TextEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -132,4 +132,26 @@ fn weights_that_do_not_fit_are_refused() {
     });
     let bundle = Bundle::open(folder.path()).unwrap();
     assert!(EngineKind::RustBert.load(&bundle, Precision::F32).is_err());
+}
+
+#[test]
+fn auto_takes_the_twin_where_it_can_and_says_why_not_where_it_cannot() {
+    let select = |folder: &Path, engine, precision| Selection::of(engine, precision, &Bundle::open(folder).unwrap());
+    let auto = |folder: &Path| select(folder, EngineChoice::Auto, PrecisionChoice::Auto).unwrap();
+    let whole = auto(Path::new(SHIPPED));
+    assert_eq!((whole.engine, whole.precision), (EngineKind::Onnx, Precision::Int8));
+
+    let f32 = select(Path::new(SHIPPED), EngineChoice::Auto, PrecisionChoice::F32).unwrap();
+    assert_eq!((f32.engine, f32.precision), (EngineKind::RustBert, Precision::F32));
+
+    // The file alone does not count: the manifest must vouch for it.
+    let folder = copy();
+    let manifest = fs::read_to_string(folder.path().join("bundle.toml")).unwrap();
+    let without: Vec<&str> = manifest.lines().filter(|line| !line.starts_with("\"model.onnx\"")).collect();
+    fs::write(folder.path().join("bundle.toml"), without.join("\n")).unwrap();
+    let fallback = auto(folder.path());
+    assert_eq!(fallback.engine, EngineKind::RustBert);
+    assert!(fallback.reason.contains("model.onnx"), "{}", fallback.reason);
+    let refused = select(folder.path(), EngineChoice::Onnx, PrecisionChoice::Auto).unwrap_err();
+    assert_eq!(refused.setting(), "model.engine");
 }

@@ -221,6 +221,14 @@ fn evaluate_reports_every_metric() {
         "/urgency/accuracy",
         "/urgency/critical_recall",
         "/urgency/critical_precision",
+        "/urgency/critical_recall_interval/0",
+        "/urgency/critical_recall_at_tenth",
+        "/urgency/under_triage",
+        "/emotion_micro_f1_interval/1",
+        "/label_calibration/ece",
+        "/label_calibration/brier_interval/0",
+        "/urgency_calibration/ece_interval/1",
+        "/urgency_calibration/bins/0/said",
         "/signal/macro_f1",
         "/signal/micro_f1",
         "/signal/per_label/deadline/f1",
@@ -243,6 +251,22 @@ fn evaluate_reports_every_metric() {
     // Chance alone would not get there; how good the model is, the reports say.
     assert_within(&report["primary"]["accuracy"], 0.2, 1.0);
     assert_within(&report["urgency"]["qwk"], 0.2, 1.0);
+}
+
+#[test]
+fn evaluate_runs_the_int8_twin_and_says_so() {
+    let output = run(&["evaluate", "--data", TICKETS, "--engine", "onnx"], "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["engine"], &report["precision"]), (&"onnx".into(), &"int8".into()));
+    assert_within(&report["urgency"]["qwk"], 0.2, 1.0);
+}
+
+#[test]
+fn a_number_format_that_the_engine_lacks_is_refused_by_its_setting() {
+    let output = run(&["serve", "--check-config", "--engine", "onnx", "--precision", "f32"], "");
+    assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+    assert!(stderr(&output).contains("model.precision"), "{}", stderr(&output));
 }
 
 #[test]

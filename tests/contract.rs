@@ -86,7 +86,8 @@ async fn the_model_describes_itself() {
         assert!(group.temperature > 0.0);
         assert!(group.labels.iter().all(|label| label.threshold.is_none() == group.exclusive));
     }
-    assert_eq!(model.engine, "rust-bert");
+    assert_eq!((model.engine.as_str(), model.precision.as_str()), ("onnx", "int8"));
+    assert!(!model.engine_reason.is_empty());
     assert_eq!(model.digest.len(), 64);
     assert_eq!(model.languages, ["eng"]);
     assert!(limits.max_ticket_chars > 0 && limits.max_batch_items > 0 && limits.max_deadline.unwrap().seconds > 0);

@@ -1,6 +1,6 @@
-"""Puts the measured figures into a model card, between its marks, from the reports of `bedside evaluate`.
+"""Writes a model card: a text with the measured figures in their place, from the reports of `bedside evaluate`.
 
-    python models/training/card.py --run FOLDER --card CARD --out CARD
+    python models/training/card.py --run FOLDER --card models/training/card.md --out CARD
 
 FOLDER holds the reports that `make model` writes, and those of `make unseen` where they were made.
 """
@@ -115,7 +115,7 @@ def read(run: Path, suffix: str = "") -> dict[str, dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of the reports")
-    parser.add_argument("--card", type=Path, required=True, help="the model card to begin from")
+    parser.add_argument("--card", type=Path, required=True, help="the text, with the place for the figures")
     parser.add_argument("--out", type=Path, required=True, help="where to write it")
     arguments = parser.parse_args()
     full, int8 = read(arguments.run), read(arguments.run, "-int8")

@@ -1,9 +1,10 @@
 """Writes the int8 twin of a checkpoint: one fused graph that ONNX Runtime runs several times faster than f32.
 
-The transformer's operators are fused (attention, layer norm, GELU), then the matrices and the token embedding are
+The transformer's operators are fused (attention, layer norm, GELU), then most matrices and the token embedding are
 rounded to signed 8-bit numbers, one scale a column, activations at run time.
 """
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -52,8 +53,14 @@ def export(model, path: Path) -> None:
 
 
 def quantize(source: Path, path: Path) -> None:
+    # What leaves the GELU has outliers, and one scale for all of it costs a decision in fifty: measured on 300 tickets,
+    # primary emotions kept 97.3 % with these six matrices in int8, 99.3 % with them in f32.
+    after_gelu = re.compile(r"layer\.\d+/output/dense/MatMul$")
+    graph = onnx.load(str(source)).graph
     # A processor without VNNI adds two products of 8 bits in 16 and can overflow; weights of 7 bits cannot.
-    quantize_dynamic(source, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+    quantize_dynamic(
+        source, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+        nodes_to_exclude=[node.name for node in graph.node if after_gelu.search(node.name)],
         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
     )  # fmt: skip
 

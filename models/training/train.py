@@ -59,7 +59,7 @@ class Stage:
 STAGES = (
     Stage("comments", {"comments": 2.6}, 3e-4, 1e-3),
     Stage("authored", {"authored": 3.2, "comments": 0.3}, 2e-4, 1e-3),
-    Stage("real", {"real": 1.5, "authored": 0.35, "comments": 0.12}, 1e-4, 5e-4),
+    Stage("real", {"real": 1.2, "authored": 0.3, "comments": 0.1}, 1e-4, 5e-4),
 )
 
 

@@ -16,7 +16,7 @@ use tokio::{runtime::Runtime, time::sleep};
 use super::{Failure, SettingsArgs};
 use crate::{
     evaluation::{MultiLabelScores, Pair, TicketScores},
-    model::ScoreError,
+    model::{ScoreError, scheduler::Lane},
     startup,
     telemetry::Metrics,
     ticket::Ticket,
@@ -77,7 +77,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), Failure> {
     };
     let runtime = Runtime::new()?;
     let mut metrics = Metrics::new();
-    let (triager, precision) = {
+    let triager = {
         // Redis connections belong to the runtime that they are made in.
         let _context = runtime.enter();
         startup::triager(&settings, startup::open(&settings)?, metrics.registry())?
@@ -104,8 +104,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), Failure> {
         tickets: (n > 0).then(|| TicketScores::of(&pairs)),
         goemotions,
         seconds: began.elapsed().as_secs_f64(),
-        engine: settings.model.engine.to_string(),
-        precision: precision.to_string(),
+        engine: triager.selection.engine.to_string(),
+        precision: triager.selection.precision.to_string(),
         bundle: format!("{}@{}", triager.bundle.name, triager.bundle.version),
     };
     let format = args.format.unwrap_or(if io::stdout().is_terminal() { Format::Table } else { Format::Json });
@@ -139,7 +139,7 @@ async fn pairs(triager: &Arc<Triager>, tickets: Vec<GoldTicket>, progress: &Prog
         progress.inc(1);
         Ok::<_, Failure>(Pair::new(gold.labels, &triage.assessment))
     });
-    answers.buffer_unordered(CONCURRENCY).try_collect().await
+    answers.buffered(CONCURRENCY).try_collect().await
 }
 
 async fn goemotions(
@@ -154,7 +154,7 @@ async fn goemotions(
         let predicted = triage.goemotions.ok_or("the bundle has no goemotions labels")?;
         Ok::<_, Failure>((comment.labels, predicted))
     });
-    let pairs: Vec<_> = answers.buffer_unordered(CONCURRENCY).try_collect().await?;
+    let pairs: Vec<_> = answers.buffered(CONCURRENCY).try_collect().await?;
     let names: Vec<&str> = goemotions_labels(triager)?.iter().map(String::as_str).collect();
     Ok(GoEmotions { n, scores: MultiLabelScores::of(&names, pairs.into_iter()) })
 }
@@ -162,7 +162,7 @@ async fn goemotions(
 /// Triages one ticket, waiting for room in the queue where there is none.
 async fn answer(triager: &Arc<Triager>, ticket: Ticket) -> Result<Triage, Failure> {
     let ticket = Arc::new(ticket);
-    let options = Options { explain: false, max_cues: 1, bypass_cache: true };
+    let options = Options { explain: false, max_cues: 1, bypass_cache: true, lane: Lane::Bulk };
     let deadline = Instant::now() + PATIENCE;
     loop {
         match triager.triage(ticket.clone(), options, deadline).await {

@@ -51,7 +51,7 @@ struct SettingsArgs {
     /// Folder of the model bundle [setting model.bundle].
     #[arg(long, value_name = "FOLDER")]
     bundle: Option<String>,
-    /// Engine that runs the model, such as rust-bert [setting model.engine].
+    /// Engine that runs the model: auto, rust-bert or onnx [setting model.engine].
     #[arg(long)]
     engine: Option<String>,
     /// auto, f32 or bf16 [setting model.precision].

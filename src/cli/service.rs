@@ -71,8 +71,8 @@ fn load(runtime: &Runtime, settings: &Settings, parts: Parts) -> Result<Deps, Fa
     // Redis connections belong to the runtime that they are made in.
     let _context = runtime.enter();
     let mut metrics = Metrics::new();
-    let (triager, precision) = startup::triager(settings, parts, metrics.registry())?;
-    Ok(Deps::new(settings, triager, precision, metrics))
+    let triager = startup::triager(settings, parts, metrics.registry())?;
+    Ok(Deps::new(settings, triager, metrics))
 }
 
 fn announce(settings: &Settings, listeners: &Listeners, deps: &Deps) -> io::Result<()> {
@@ -80,8 +80,9 @@ fn announce(settings: &Settings, listeners: &Listeners, deps: &Deps) -> io::Resu
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         bundle = %format_args!("{}@{}", bundle.name, bundle.version),
-        engine = %deps.engine,
-        precision = %deps.precision,
+        engine = %deps.triager.selection.engine,
+        precision = %deps.triager.selection.precision,
+        reason = %deps.triager.selection.reason,
         workers = settings.model.scheduler().workers,
         grpc = %listeners.grpc.local_addr()?,
         http = %listeners.http.local_addr()?,

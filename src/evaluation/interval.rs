@@ -24,20 +24,25 @@ pub fn wilson(part: u64, whole: u64) -> Interval {
 }
 
 /// Percentile bootstrap of `statistic` over `items`; both ends are 0 when there are none.
-pub fn bootstrap<T: Copy>(items: &[T], statistic: impl Fn(&[T]) -> f64) -> Interval {
+pub fn bootstrap<T>(items: &[T], statistic: impl Fn(&[&T]) -> f64) -> Interval {
     if items.is_empty() {
         return [0.0, 0.0];
     }
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut sample = items.to_vec();
+    let mut sample: Vec<&T> = items.iter().collect();
     let mut values: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            sample.iter_mut().for_each(|item| *item = items[random.usize(..items.len())]);
+            sample.iter_mut().for_each(|item| *item = &items[random.usize(..items.len())]);
             statistic(&sample)
         })
         .collect();
     values.sort_by(f64::total_cmp);
     [values[RESAMPLES / 40], values[RESAMPLES - 1 - RESAMPLES / 40]]
+}
+
+/// The bootstrap's interval mirrored at `value` and cut at 0, for an error whose resamples are larger than it by themselves.
+pub fn mirrored(value: f64, [low, high]: Interval) -> Interval {
+    [(2.0 * value - high).max(0.0), (2.0 * value - low).max(0.0)]
 }
 
 #[cfg(test)]
@@ -50,12 +55,12 @@ mod tests {
         let [low, high] = wilson(81, 263);
         assert!((low - 0.2553).abs() < 1e-4 && (high - 0.3662).abs() < 1e-4, "{low} {high}");
         assert_eq!(wilson(0, 0), [0.0, 1.0]);
-        assert!(wilson(10, 10)[0] > 0.7 && wilson(10, 10)[1] == 1.0);
+        assert!(wilson(10, 10)[0] > 0.7 && wilson(10, 10)[1] > 0.999);
     }
 
     #[test]
     fn bootstrap_holds_the_value_and_narrows_with_more_items() {
-        let mean = |items: &[f64]| items.iter().sum::<f64>() / items.len() as f64;
+        let mean = |items: &[&f64]| items.iter().copied().sum::<f64>() / items.len() as f64;
         let few: Vec<f64> = (0..20).map(|item| f64::from(item % 2)).collect();
         let many: Vec<f64> = (0..2000).map(|item| f64::from(item % 2)).collect();
         let ([few_low, few_high], [low, high]) = (bootstrap(&few, mean), bootstrap(&many, mean));
@@ -63,5 +68,12 @@ mod tests {
         assert!(high - low < (few_high - few_low) / 3.0);
         assert_eq!(bootstrap(&few, mean), [few_low, few_high]);
         assert_eq!(bootstrap(&[], mean), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn an_error_that_resampling_inflates_is_mirrored_back() {
+        let [low, high] = mirrored(0.03, [0.035, 0.05]);
+        assert!((low - 0.01).abs() < 1e-12 && (high - 0.025).abs() < 1e-12, "{low} {high}");
+        assert_eq!(mirrored(0.01, [0.02, 0.03]), [0.0, 0.0]);
     }
 }

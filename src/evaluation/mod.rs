@@ -129,10 +129,10 @@ impl TicketScores {
             urgency: UrgencyScores::of(&pairs.iter().map(Pair::urgency).collect::<Vec<_>>()),
             signal: label_scores(pairs, |labels| &labels.signals),
             emotion_micro_f1_interval: interval::bootstrap(&emotions, |sample| {
-                sample.iter().fold(Counts::default(), |total, counts| total + *counts).scores().f1
+                sample.iter().fold(Counts::default(), |total, counts| total + **counts).scores().f1
             }),
-            label_calibration: Calibration::of(&pairs.iter().flat_map(|pair| pair.labels.clone()).collect::<Vec<_>>()),
-            urgency_calibration: Calibration::of(&pairs.iter().map(|pair| pair.urgency).collect::<Vec<_>>()),
+            label_calibration: Calibration::of(&pairs.iter().map(|pair| pair.labels.clone()).collect::<Vec<_>>()),
+            urgency_calibration: Calibration::of(&pairs.iter().map(|pair| vec![pair.urgency]).collect::<Vec<_>>()),
         }
     }
 }

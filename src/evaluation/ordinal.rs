@@ -52,7 +52,8 @@ pub struct UrgencyScores {
     pub critical_precision: f64,
     /// Its 95 % Wilson interval.
     pub critical_precision_interval: Interval,
-    /// Of the critical items, the share among the tenth of all items called critical with the highest probability.
+    /// A desk looks at the tenth of all items that are called critical with the highest probability: of the critical items
+    /// that fit into that tenth, the share it finds.
     pub critical_recall_at_tenth: f64,
     /// How often each level (first key) was predicted as each (second key).
     pub confusion: Confusion,
@@ -65,7 +66,7 @@ pub struct Confusion(pub [[u64; LEVELS]; LEVELS]);
 impl UrgencyScores {
     /// Over all `items`.
     pub fn of(items: &[Level]) -> Self {
-        let confusion = Confusion::of(items);
+        let confusion = Confusion::of(items.iter());
         let levels: [_; LEVELS] = std::array::from_fn(|level| confusion.counts(level).scores());
         let occurring: Vec<f64> = levels.iter().filter(|level| level.n > 0).map(|level| level.f1).collect();
         let right: u64 = (0..LEVELS).map(|level| confusion.0[level][level]).sum();
@@ -73,7 +74,7 @@ impl UrgencyScores {
         let counts = confusion.counts(Urgency::Critical as usize);
         Self {
             qwk: confusion.quadratic_weighted_kappa(),
-            qwk_interval: bootstrap(items, |sample| Confusion::of(sample).quadratic_weighted_kappa()),
+            qwk_interval: bootstrap(items, |sample| Confusion::of(sample.iter().copied()).quadratic_weighted_kappa()),
             mae: ratio(confusion.sum(|gold, predicted| gold.abs_diff(predicted)), confusion.total()),
             macro_f1: ratio(occurring.iter().sum(), occurring.len() as f64),
             accuracy: ratio(right as f64, confusion.total()),
@@ -93,12 +94,12 @@ fn recall_at_capacity(items: &[Level]) -> f64 {
     let mut ranked = items.to_vec();
     ranked.sort_by(|left, right| right.critical.total_cmp(&left.critical));
     let critical = |items: &[Level]| items.iter().filter(|item| item.gold == Urgency::Critical).count() as f64;
-    let seen = (items.len() as f64 * CAPACITY).round() as usize;
-    ratio(critical(&ranked[..seen]), critical(&ranked))
+    let seen = ((items.len() as f64 * CAPACITY).round() as usize).max(1).min(items.len());
+    ratio(critical(&ranked[..seen]), critical(&ranked).min(seen as f64))
 }
 
 impl Confusion {
-    fn of(items: &[Level]) -> Self {
+    fn of<'a>(items: impl Iterator<Item = &'a Level>) -> Self {
         let mut confusion = Self::default();
         for item in items {
             confusion.0[item.gold as usize][item.predicted as usize] += 1;
@@ -214,8 +215,11 @@ mod tests {
         let mut items = vec![Level { gold: Low, predicted: Low, critical: 0.1 }; 17];
         let critical = |critical| Level { gold: Critical, predicted: High, critical };
         items.extend([critical(0.4), critical(0.3), critical(0.05)]);
-        // Two of twenty are seen, both critical, of three.
-        assert!((UrgencyScores::of(&items).critical_recall_at_tenth - 2.0 / 3.0).abs() < 1e-12);
+        // Two of twenty are seen, both critical; the third could not have been.
+        assert_eq!(UrgencyScores::of(&items).critical_recall_at_tenth, 1.0);
+        items.push(Level { gold: Normal, predicted: High, critical: 0.9 });
+        assert_eq!(UrgencyScores::of(&items).critical_recall_at_tenth, 0.5);
+        assert_eq!(UrgencyScores::of(&[]).critical_recall_at_tenth, 0.0);
     }
 
     #[test]

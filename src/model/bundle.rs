@@ -2,7 +2,7 @@
 //! scores and holds the checksum of every file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{self, File},
     io,
@@ -28,6 +28,7 @@ pub type UrgencyCosts = [[f32; 4]; 4];
 #[derive(Debug, Clone)]
 pub struct Bundle {
     folder: PathBuf,
+    files: BTreeSet<String>,
     /// Its name, such as `bedside-minilm`.
     pub name: String,
     /// Its version.
@@ -148,6 +149,7 @@ impl Bundle {
         verify_checkpoint(folder, &manifest)?;
         Ok(Self {
             folder: folder.to_owned(),
+            files: manifest.files.into_keys().collect(),
             digest: hex::encode(Sha256::digest(text.as_bytes())),
             name: manifest.name,
             version: manifest.version,
@@ -158,6 +160,11 @@ impl Bundle {
             groups: manifest.groups,
             urgency_costs: manifest.urgency.costs,
         })
+    }
+
+    /// Whether the manifest vouches for the file `name`.
+    pub fn lists(&self, name: &str) -> bool {
+        self.files.contains(name)
     }
 
     /// The path of one of the bundle's files.

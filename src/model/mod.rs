@@ -4,11 +4,15 @@
 pub mod bundle;
 pub mod encoder;
 pub mod engine;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(feature = "rust-bert")]
 pub mod rust_bert;
 pub mod scheduler;
+pub mod selection;
 
 pub use bundle::{Bundle, BundleError, Group};
 pub use encoder::TextEncoder;
-pub use engine::{Engine, EngineError, EngineKind, Precision, PrecisionChoice};
+pub use engine::{Engine, EngineError, EngineKind, Precision};
 pub use scheduler::{Scheduler, ScoreError};
+pub use selection::{EngineChoice, PrecisionChoice, Selection, SelectionError};

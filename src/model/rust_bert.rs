@@ -39,6 +39,9 @@ impl RustBert {
         match precision {
             Precision::F32 => weights.float(),
             Precision::Bf16 => weights.bfloat16(),
+            Precision::Int8 => {
+                return Err(failed("model.safetensors", "rust-bert does not compute in int8".to_owned()));
+            }
         }
         Ok(Self { model, _weights: weights })
     }
@@ -64,5 +67,24 @@ impl Engine for RustBert {
             let logits = output.logits.f_to_kind(Kind::Float).map_err(failed)?;
             Vec::<Vec<f32>>::try_from(&logits).map_err(failed)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn weights_are_held_in_the_format_that_is_computed_in() {
+        let bundle = Bundle::open(Path::new("models/bedside-minilm")).unwrap();
+        for (precision, kind) in [(Precision::F32, Kind::Float), (Precision::Bf16, Kind::BFloat16)] {
+            let engine = RustBert::load(&bundle, precision).unwrap();
+            assert!(engine._weights.variables().values().all(|weight| weight.kind() == kind), "{precision}");
+        }
+        assert!(RustBert::load(&bundle, Precision::Int8).is_err());
     }
 }

@@ -1,12 +1,12 @@
 //! Shares the engines: one worker thread per engine replica, a queue bounded by tokens, no waiting to fill a batch.
 //!
 //! A free worker takes the oldest job and whatever else of similar length is queued, up to a token budget; padding a
-//! mixed batch costs more on a CPU than batching gains. Jobs whose caller is gone or whose deadline has passed leave
-//! the queue without being computed.
+//! mixed batch costs more on a CPU than batching gains. Jobs that someone waits for overtake bulk jobs, which still get
+//! every fourth turn. Jobs whose caller is gone or whose deadline has passed leave the queue without being computed.
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -27,6 +27,18 @@ pub struct SchedulerSettings {
     /// Tokens, padding included, that one inference takes at most, unless a single row is longer.
     pub batch_tokens: usize,
 }
+
+/// How soon someone looks at the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Someone waits for it.
+    Interactive,
+    /// One of many; it may take a while.
+    Bulk,
+}
+
+/// While both lanes have work, bulk gets one turn in so many.
+const BULK_TURN: u32 = 4;
 
 /// Loads one engine replica; called on the thread that will own it.
 pub type EngineLoader = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
@@ -75,8 +87,12 @@ struct Shared {
     settings: SchedulerSettings,
 }
 
+#[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    interactive: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    // Turns of the interactive lane since the last one of the bulk lane.
+    turns: u32,
     tokens: usize,
     closed: bool,
     // Tokens a second that one worker computed, a moving average; 0 until the first inference.
@@ -98,11 +114,7 @@ impl Scheduler {
     /// # Errors
     /// The first engine's failure; all threads have ended then.
     pub fn start(settings: SchedulerSettings, loader: EngineLoader, warm_up: Vec<u32>) -> Result<Self, StartError> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { jobs: VecDeque::new(), tokens: 0, closed: false, worker_rate: 0.0 }),
-            work: Condvar::new(),
-            settings,
-        });
+        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new(), settings });
         let mut scheduler = Self { shared: shared.clone(), workers: Vec::with_capacity(settings.workers) };
         let (report, reports) = mpsc::channel();
         for index in 0..settings.workers {
@@ -133,11 +145,11 @@ impl Scheduler {
         Ok(scheduler)
     }
 
-    /// Queues `rows` together or not at all; each is answered by itself.
+    /// Queues `rows` together, in one lane, or not at all; each is answered by itself.
     ///
     /// # Errors
     /// [`ScoreError::Overloaded`] when they do not fit the queue, [`ScoreError::Stopped`].
-    pub fn submit(&self, rows: Vec<Vec<u32>>, deadline: Instant) -> Result<Vec<Pending>, ScoreError> {
+    pub fn submit(&self, rows: Vec<Vec<u32>>, lane: Lane, deadline: Instant) -> Result<Vec<Pending>, ScoreError> {
         let tokens: usize = rows.iter().map(Vec::len).sum();
         let mut queue = self.shared.lock();
         if queue.closed {
@@ -153,7 +165,7 @@ impl Scheduler {
         for row in rows {
             let (answer, receiver) = oneshot::channel();
             queue.tokens += row.len();
-            queue.jobs.push_back(Job { row, deadline, answer });
+            queue.lane(lane).push_back(Job { row, deadline, answer });
             pending.push(receiver);
         }
         drop(queue);
@@ -171,8 +183,10 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.closed = true;
-        for job in queue.jobs.drain(..) {
-            let _ = job.answer.send(Err(ScoreError::Stopped));
+        for lane in [Lane::Interactive, Lane::Bulk] {
+            for job in queue.lane(lane).drain(..) {
+                let _ = job.answer.send(Err(ScoreError::Stopped));
+            }
         }
         queue.tokens = 0;
         drop(queue);
@@ -197,8 +211,8 @@ impl Shared {
                 return None;
             }
             queue.drop_dead();
-            if let Some(first) = queue.jobs.pop_front() {
-                return Some(queue.gather(first, self.settings.batch_tokens));
+            if let Some(lane) = queue.next_lane() {
+                return Some(queue.gather(lane, self.settings.batch_tokens));
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -206,34 +220,51 @@ impl Shared {
 }
 
 impl Queue {
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Job> {
+        match lane {
+            Lane::Interactive => &mut self.interactive,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+
+    /// Whose turn it is; `None` when nothing waits.
+    fn next_lane(&mut self) -> Option<Lane> {
+        let bulk = !self.bulk.is_empty() && (self.interactive.is_empty() || self.turns + 1 >= BULK_TURN);
+        match bulk {
+            true => self.turns = 0,
+            false if self.interactive.is_empty() => return None,
+            false => self.turns = self.turns.saturating_add(1),
+        }
+        Some(if bulk { Lane::Bulk } else { Lane::Interactive })
+    }
+
     fn drop_dead(&mut self) {
         let now = Instant::now();
-        let mut index = 0;
-        while index < self.jobs.len() {
-            let job = &self.jobs[index];
-            if job.answer.is_closed() || job.deadline <= now {
-                // The index was just seen to be within bounds.
-                if let Some(job) = self.jobs.remove(index) {
-                    self.tokens -= job.row.len();
-                    let _ = job.answer.send(Err(ScoreError::DeadlineExceeded));
-                }
-            } else {
-                index += 1;
+        for lane in [Lane::Interactive, Lane::Bulk] {
+            let jobs = mem::take(self.lane(lane));
+            let (dead, alive): (VecDeque<_>, VecDeque<_>) =
+                jobs.into_iter().partition(|job| job.answer.is_closed() || job.deadline <= now);
+            *self.lane(lane) = alive;
+            for job in dead {
+                self.tokens -= job.row.len();
+                let _ = job.answer.send(Err(ScoreError::DeadlineExceeded));
             }
         }
     }
 
-    /// Adds to `first` what is of similar length: no row more than a quarter, or four tokens, shorter than the longest.
-    fn gather(&mut self, first: Job, batch_tokens: usize) -> Vec<Job> {
-        let (mut shortest, mut longest) = (first.row.len(), first.row.len());
-        let mut batch = vec![first];
+    /// Takes the oldest job of `lane` and what there is of similar length: no row more than a quarter, or four tokens,
+    /// shorter than the longest.
+    fn gather(&mut self, lane: Lane, batch_tokens: usize) -> Vec<Job> {
+        let jobs = self.lane(lane);
+        let mut batch: Vec<Job> = jobs.pop_front().into_iter().collect();
+        let (mut shortest, mut longest) = batch.first().map_or((0, 0), |job| (job.row.len(), job.row.len()));
         let mut index = 0;
-        while index < self.jobs.len() {
-            let length = self.jobs[index].row.len();
+        while index < jobs.len() {
+            let length = jobs[index].row.len();
             let (low, high) = (shortest.min(length), longest.max(length));
             if high - low <= (high / 4).max(4) && high * (batch.len() + 1) <= batch_tokens {
                 // The index was just seen to be within bounds.
-                batch.extend(self.jobs.remove(index));
+                batch.extend(jobs.remove(index));
                 (shortest, longest) = (low, high);
             } else {
                 index += 1;

@@ -13,7 +13,6 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     config::{Limits, ServerSettings, Settings},
-    model::{EngineKind, Precision},
     telemetry::Metrics,
     triage::Triager,
 };
@@ -54,10 +53,6 @@ pub struct Listeners {
 pub struct Deps {
     /// The spine, warmed up.
     pub triager: Arc<Triager>,
-    /// The engine that runs its bundle.
-    pub engine: EngineKind,
-    /// The number format that the engine computes in.
-    pub precision: Precision,
     /// What a request may hold.
     pub limits: Limits,
     /// How requests are let in.
@@ -67,12 +62,10 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// What `settings` say, around a spine that computes in `precision`.
-    pub fn new(settings: &Settings, triager: Triager, precision: Precision, metrics: Metrics) -> Self {
+    /// What `settings` say, around a spine.
+    pub fn new(settings: &Settings, triager: Triager, metrics: Metrics) -> Self {
         Self {
             triager: Arc::new(triager),
-            engine: settings.model.engine,
-            precision,
             limits: settings.limits,
             server: settings.server.clone(),
             metrics: Arc::new(metrics),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{Deps, proto, wire::duration};
-use crate::model::Group;
+use crate::model::{Group, Selection};
 
 pub(super) struct ModelApi {
     deps: Arc<Deps>,
@@ -23,7 +23,8 @@ impl proto::model_service_server::ModelService for ModelApi {
         &self,
         _request: Request<proto::GetModelRequest>,
     ) -> Result<Response<proto::GetModelResponse>, Status> {
-        let Deps { triager, engine, precision, limits, server, .. } = &*self.deps;
+        let Deps { triager, limits, server, .. } = &*self.deps;
+        let Selection { engine, precision, reason } = &triager.selection;
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let bundle = &triager.bundle;
         Ok(Response::new(proto::GetModelResponse {
@@ -34,6 +35,7 @@ impl proto::model_service_server::ModelService for ModelApi {
                 license: bundle.license.clone(),
                 engine: engine.to_string(),
                 precision: precision.to_string(),
+                engine_reason: reason.clone(),
                 label_groups: bundle.groups.iter().map(label_group).collect(),
                 languages: bundle.languages.clone(),
                 window_tokens: count(bundle.window_tokens),

@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use super::{Deps, deadline::Deadline, error, proto, validate, wire};
-use crate::telemetry::{Metrics, Rpc};
+use crate::{
+    model::scheduler::Lane,
+    telemetry::{Metrics, Rpc},
+};
 
 /// Items of one batch that are worked on at the same time, so that a batch leaves room in the queue for others.
 const BATCH_CONCURRENCY: usize = 16;
@@ -39,8 +42,13 @@ impl TriageApi {
         self.admission.clone().try_acquire_owned().map_err(|_| error::too_many_in_flight())
     }
 
-    async fn triage(&self, sent: proto::TriageTicketRequest, deadline: Instant) -> Result<proto::Triage, Status> {
-        let (ticket, options) = validate::request(sent, &self.deps.limits)?;
+    async fn triage(
+        &self,
+        sent: proto::TriageTicketRequest,
+        lane: Lane,
+        deadline: Instant,
+    ) -> Result<proto::Triage, Status> {
+        let (ticket, options) = validate::request(sent, lane, &self.deps.limits)?;
         let ticket = Arc::new(ticket);
         let found = self.deps.triager.triage(ticket.clone(), options, deadline).await?;
         self.deps.metrics.triaged(&found);
@@ -92,7 +100,7 @@ impl proto::triage_service_server::TriageService for TriageApi {
         let call = self.begin(Rpc::TriageTicket, &request);
         let outcome = async {
             let _permit = self.admit()?;
-            let triage = self.triage(request.into_inner(), call.deadline).await?;
+            let triage = self.triage(request.into_inner(), Lane::Interactive, call.deadline).await?;
             Ok(proto::TriageTicketResponse { triage: Some(triage) })
         }
         .await;
@@ -110,7 +118,7 @@ impl proto::triage_service_server::TriageService for TriageApi {
             validate::batch(requests.len(), &self.deps.limits)?;
             let _permit = self.admit()?;
             let deadline = call.deadline.checked_sub(BATCH_HEAD_START).unwrap_or(call.deadline);
-            let items = requests.into_iter().map(|request| self.triage(request, deadline));
+            let items = requests.into_iter().map(|request| self.triage(request, Lane::Bulk, deadline));
             let results = stream::iter(items).buffered(BATCH_CONCURRENCY).map(|result| {
                 let outcome = result.map_or_else(|status| Outcome::Error(error::item(&status)), Outcome::Triage);
                 proto::BatchTriageTicketsResult { outcome: Some(outcome) }

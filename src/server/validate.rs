@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    model::scheduler::Lane,
     ticket::{Author, Channel, Message, Ticket},
     triage::Options,
 };
@@ -24,9 +25,13 @@ const MAX_CUES: i32 = 3;
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` with all violations.
-pub(super) fn request(request: proto::TriageTicketRequest, limits: &Limits) -> Result<(Ticket, Options), Status> {
+pub(super) fn request(
+    request: proto::TriageTicketRequest,
+    lane: Lane,
+    limits: &Limits,
+) -> Result<(Ticket, Options), Status> {
     let mut faults = Vec::new();
-    let options = options(request.options.unwrap_or_default(), &mut faults);
+    let options = options(request.options.unwrap_or_default(), lane, &mut faults);
     let ticket = match request.ticket {
         Some(sent) => ticket(sent, limits, &mut faults),
         None => {
@@ -55,13 +60,13 @@ pub(super) fn batch(items: usize, limits: &Limits) -> Result<(), Status> {
     }
 }
 
-fn options(sent: proto::TriageOptions, faults: &mut Vec<FieldViolation>) -> Options {
+fn options(sent: proto::TriageOptions, lane: Lane, faults: &mut Vec<FieldViolation>) -> Options {
     let max_cues = sent.max_cues.unwrap_or(MAX_CUES);
     if !(1..=MAX_CUES).contains(&max_cues) {
         faults.push(violation("options.max_cues", format!("must be 1 to {MAX_CUES}")));
     }
     let max_cues = usize::try_from(max_cues).unwrap_or(1);
-    Options { explain: sent.explain, max_cues, bypass_cache: sent.bypass_cache }
+    Options { explain: sent.explain, max_cues, bypass_cache: sent.bypass_cache, lane }
 }
 
 /// `None` when a part cannot even be represented; `faults` says why.

@@ -43,15 +43,14 @@ impl Service {
         let mut metrics = Metrics::new();
         let loading = settings.clone();
         let runtime = tokio::runtime::Handle::current();
-        let (triager, precision, metrics) = tokio::task::spawn_blocking(move || {
+        let (triager, metrics) = tokio::task::spawn_blocking(move || {
             let _context = runtime.enter();
-            let (triager, precision) =
-                startup::triager(&loading, startup::open(&loading).unwrap(), metrics.registry()).unwrap();
-            (triager, precision, metrics)
+            let triager = startup::triager(&loading, startup::open(&loading).unwrap(), metrics.registry()).unwrap();
+            (triager, metrics)
         })
         .await
         .unwrap();
-        let deps = Deps::new(&settings, triager, precision, metrics);
+        let deps = Deps::new(&settings, triager, metrics);
         let bind = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
         let listeners = Listeners { grpc: bind().await, http: bind().await, ops: bind().await };
         let address = |listener: &TcpListener| listener.local_addr().unwrap();

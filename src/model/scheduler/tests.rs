@@ -52,7 +52,7 @@ fn rows(rows: &[(u32, usize)]) -> Vec<Vec<u32>> {
 
 /// Submits a row that occupies the worker until the next permit.
 fn occupy(bench: &Bench) -> Pending {
-    let pending = bench.scheduler.submit(rows(&[(9, 100)]), later()).unwrap().remove(0);
+    let pending = bench.scheduler.submit(rows(&[(9, 100)]), Lane::Interactive, later()).unwrap().remove(0);
     while bench.scheduler.queued_tokens() > 0 {
         thread::yield_now();
     }
@@ -63,7 +63,7 @@ fn occupy(bench: &Bench) -> Pending {
 fn every_row_gets_its_own_answer() {
     let bench = bench(10_000, 64);
     let sent: Vec<(u32, usize)> = (100..200).map(|token| (token, 1 + (token as usize * 7) % 50)).collect();
-    let pending = bench.scheduler.submit(rows(&sent), later()).unwrap();
+    let pending = bench.scheduler.submit(rows(&sent), Lane::Interactive, later()).unwrap();
     drop(bench.permits);
     for (pending, (token, length)) in pending.into_iter().zip(sent) {
         assert_eq!(pending.blocking_recv().unwrap().unwrap(), [token as f32, length as f32]);
@@ -74,7 +74,10 @@ fn every_row_gets_its_own_answer() {
 fn rows_of_like_length_go_together_within_the_budget() {
     let bench = bench(10_000, 60);
     let first = occupy(&bench);
-    let _pending = bench.scheduler.submit(rows(&[(1, 20), (2, 5), (3, 19), (4, 18), (5, 20)]), later()).unwrap();
+    let _pending = bench
+        .scheduler
+        .submit(rows(&[(1, 20), (2, 5), (3, 19), (4, 18), (5, 20)]), Lane::Interactive, later())
+        .unwrap();
     drop(bench.permits);
     first.blocking_recv().unwrap().unwrap();
     let batches: Vec<_> = (0..4).map(|_| bench.batches.recv().unwrap()).collect();
@@ -82,11 +85,27 @@ fn rows_of_like_length_go_together_within_the_budget() {
 }
 
 #[test]
+fn whoever_waits_overtakes_bulk_which_still_gets_its_turns() {
+    let bench = bench(10_000, 1);
+    let first = occupy(&bench);
+    let bulk = bench.scheduler.submit(rows(&[(1, 40), (1, 41), (1, 42)]), Lane::Bulk, later()).unwrap();
+    let sent: Vec<(u32, usize)> = (1..=8).map(|length| (2, length)).collect();
+    let interactive = bench.scheduler.submit(rows(&sent), Lane::Interactive, later()).unwrap();
+    drop(bench.permits);
+    for pending in [first].into_iter().chain(bulk).chain(interactive) {
+        pending.blocking_recv().unwrap().unwrap();
+    }
+    let order: Vec<usize> = bench.batches.try_iter().flatten().collect();
+    // The row that kept the worker busy was the interactive lane's first turn.
+    assert_eq!(order, [100, 1, 2, 40, 3, 4, 5, 41, 6, 7, 8, 42]);
+}
+
+#[test]
 fn a_full_queue_refuses_all_rows_and_an_empty_one_takes_any() {
     let bench = bench(50, 64);
     let first = occupy(&bench);
-    let _large = bench.scheduler.submit(rows(&[(1, 500)]), later()).unwrap();
-    let refused = bench.scheduler.submit(rows(&[(1, 10), (1, 10)]), later());
+    let _large = bench.scheduler.submit(rows(&[(1, 500)]), Lane::Interactive, later()).unwrap();
+    let refused = bench.scheduler.submit(rows(&[(1, 10), (1, 10)]), Lane::Interactive, later());
     let Err(ScoreError::Overloaded { retry_after }) = refused else { panic!("{refused:?}") };
     assert!(retry_after > Duration::ZERO);
     assert_eq!(bench.scheduler.queued_tokens(), 500);
@@ -98,9 +117,9 @@ fn a_full_queue_refuses_all_rows_and_an_empty_one_takes_any() {
 fn the_cancelled_and_the_late_are_not_computed() {
     let bench = bench(10_000, 1);
     let first = occupy(&bench);
-    drop(bench.scheduler.submit(rows(&[(1, 10)]), later()).unwrap());
-    let late = bench.scheduler.submit(rows(&[(2, 11)]), Instant::now()).unwrap().remove(0);
-    let good = bench.scheduler.submit(rows(&[(3, 12)]), later()).unwrap().remove(0);
+    drop(bench.scheduler.submit(rows(&[(1, 10)]), Lane::Interactive, later()).unwrap());
+    let late = bench.scheduler.submit(rows(&[(2, 11)]), Lane::Interactive, Instant::now()).unwrap().remove(0);
+    let good = bench.scheduler.submit(rows(&[(3, 12)]), Lane::Interactive, later()).unwrap().remove(0);
     drop(bench.permits);
     assert!(matches!(late.blocking_recv().unwrap(), Err(ScoreError::DeadlineExceeded)));
     good.blocking_recv().unwrap().unwrap();
@@ -114,10 +133,10 @@ fn a_failing_or_panicking_engine_answers_and_works_on() {
     let bench = bench(10_000, 1);
     drop(bench.permits);
     for token in [13, 14] {
-        let failed = bench.scheduler.submit(rows(&[(token, 3)]), later()).unwrap().remove(0);
+        let failed = bench.scheduler.submit(rows(&[(token, 3)]), Lane::Interactive, later()).unwrap().remove(0);
         assert!(matches!(failed.blocking_recv().unwrap(), Err(ScoreError::Engine(_))));
     }
-    let good = bench.scheduler.submit(rows(&[(5, 3)]), later()).unwrap().remove(0);
+    let good = bench.scheduler.submit(rows(&[(5, 3)]), Lane::Interactive, later()).unwrap().remove(0);
     assert_eq!(good.blocking_recv().unwrap().unwrap(), [5.0, 3.0]);
 }
 
@@ -125,7 +144,7 @@ fn a_failing_or_panicking_engine_answers_and_works_on() {
 fn stopping_tells_whoever_waits() {
     let bench = bench(10_000, 1);
     let first = occupy(&bench);
-    let waiting = bench.scheduler.submit(rows(&[(1, 10)]), later()).unwrap().remove(0);
+    let waiting = bench.scheduler.submit(rows(&[(1, 10)]), Lane::Interactive, later()).unwrap().remove(0);
     drop(bench.permits);
     drop(bench.scheduler);
     assert!(first.blocking_recv().unwrap().is_ok());
