@@ -1,4 +1,4 @@
-"""Writes the int8 twin of a checkpoint: one fused graph that ONNX Runtime runs several times faster than f32.
+"""Writes the int8 twin of a checkpoint: one fused graph for ONNX Runtime.
 
 The transformer's operators are fused (attention, layer norm, GELU), then most matrices and the token embedding are
 rounded to signed 8-bit numbers, one scale a column, activations at run time.
@@ -8,9 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
@@ -71,13 +69,3 @@ def write(model, path: Path) -> None:
         full = Path(folder) / "f32.onnx"
         export(model, full)
         quantize(full, path)
-
-
-def logits_of(path: Path, tokenizer, texts: list[str], tokens: int = 512) -> np.ndarray:
-    """Raw scores, in the order of the texts."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rows = []
-    for text in texts:
-        encoded = tokenizer([text], truncation=True, max_length=tokens, return_tensors="np")
-        rows.append(session.run(None, {name: encoded[name].astype(np.int64) for name in INPUTS})[0][0])
-    return np.array(rows)

@@ -240,10 +240,13 @@ impl Queue {
 
     fn drop_dead(&mut self) {
         let now = Instant::now();
+        let is_dead = |job: &Job| job.answer.is_closed() || job.deadline <= now;
         for lane in [Lane::Interactive, Lane::Bulk] {
-            let jobs = mem::take(self.lane(lane));
-            let (dead, alive): (VecDeque<_>, VecDeque<_>) =
-                jobs.into_iter().partition(|job| job.answer.is_closed() || job.deadline <= now);
+            // Before every inference, under the lock: as a rule there is nothing to move.
+            if !self.lane(lane).iter().any(is_dead) {
+                continue;
+            }
+            let (dead, alive): (VecDeque<_>, VecDeque<_>) = mem::take(self.lane(lane)).into_iter().partition(is_dead);
             *self.lane(lane) = alive;
             for job in dead {
                 self.tokens -= job.row.len();

@@ -13,7 +13,7 @@ pub(super) const ONNX_FILE: &str = "model.onnx";
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum EngineChoice {
-    /// onnx, several times faster, where its library and the bundle's int8 graph are there; rust-bert otherwise.
+    /// onnx where its library and the bundle's int8 graph are there, rust-bert otherwise.
     Auto,
     /// BERT by rust-bert on libtorch.
     RustBert,
