@@ -104,7 +104,7 @@ unseen: model-data $(training)/.installed build ## Train without each source of 
 	@for source in cfpb banking77 mozilla_support_forum multidogo github_incivility; do \
 		$(train)/train.py --public '$(PUBLIC)' --out '$(RUN)' --without $$source; \
 		$(train)/bundle.py --public '$(PUBLIC)' --checkpoint "$(RUN)/real-without-$$source" --without $$source --out "$(RUN)/bundle-$$source"; \
-		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --out "$(RUN)/$$source.jsonl"; \
+		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --twice --out "$(RUN)/$$source.jsonl"; \
 		$(call evaluate,$(RUN)/bundle-$$source,unseen-$$source,--data "$(RUN)/$$source.jsonl"); \
 	done
 	@$(train)/card.py --run '$(RUN)' --card models/training/card.md --out '$(OUT)/MODEL_CARD.md'

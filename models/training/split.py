@@ -6,8 +6,8 @@ What split.json already places stays where it is; only new texts are placed. Aut
 author plus whole domains of the others, the tuning (dev) side whole scenarios. A scenario is a set of tickets linked by
 embedding similarity or written as a minimal pair. A new ticket that is like one of the test side or of models/data/criticals,
 and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; new scenarios that
-are like a ticket of the tuning side go there. Real texts: a fixed tenth of each source each for test and tuning; what is
-nearly a copy of one of those is set aside. The result, ids beside a hash of the labels, is committed; training refuses labels
+are like a ticket of the tuning side go there. Real texts: a tenth of each source each for test and tuning, drawn when the source
+was new; what is nearly a copy of one of those is set aside. The result, ids beside a hash of the labels, is committed; training refuses labels
 that no longer match.
 """
 
@@ -125,10 +125,12 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
 
 def place_real(tickets: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
     parts = dict(placed)
+    settled = {ticket.origin for ticket in tickets if placed.get(ticket.id) == "test"}
     for origin in sorted({ticket.origin for ticket in tickets}):
         ids = [ticket.id for ticket in tickets if ticket.origin == origin and ticket.id not in placed]
         random.Random(f"{SEED}{origin}").shuffle(ids)
-        share = round(SHARE * len(ids))
+        # A source that has its test and tuning sides keeps them.
+        share = 0 if origin in settled else round(SHARE * len(ids))
         for index, identifier in enumerate(ids):
             parts[identifier] = "test" if index < share else "dev" if index < 2 * share else "train"
     held_out = [ticket for ticket in tickets if parts[ticket.id] in ("test", "dev")]
