@@ -17,12 +17,12 @@ import hashlib
 import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from tqdm import tqdm
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -30,16 +30,20 @@ import encoder
 import split
 from labels import EMOTION_OF, TICKET_GROUPS, Labels
 from records import Comment, Ticket, goemotions_labels, read_authored, read_goemotions, read_readings, read_real
+from variation import varied
 
 SEED = 20261122
 COMMENT_BATCH, COMMENT_TOKENS = 32, 64
-TICKET_BATCH, TICKET_TOKENS = 16, 192
+TICKET_BATCH, TICKET_TOKENS = 8, 192
 WEIGHT_DECAY, WARM_UP, FINAL_RATE = 0.01, 0.06, 0.05
 # Loss weights per group; binary groups are means over their labels, so they need more to weigh as much as a choice.
 LOSS_WEIGHTS = {"emotion": 6.0, "signal": 6.0, "urgency": 1.5, "intensity": 0.5, "goemotions": 8.0}
+# A label's positives weigh more by this power of its odds of not holding, up to the limit: rare labels are learned at all.
+# After 110 batches of tickets, mean average precision of emotions 0.499 against 0.487 without, of signals 0.280 against 0.260.
+POSITIVE_POWER, POSITIVE_LIMIT = 0.5, 6.0
 # Weight of the ranked probability score beside the cross-entropy of an ordinal group.
 RANKED_WEIGHT = 2.0
-CHECKPOINT_STEPS = 100
+CHECKPOINT_STEPS = 500
 AVERAGE_STEPS, AVERAGE_DECAY = 5, 0.985
 SETTINGS = "settings.txt"
 # Sources of the same kind of text: whoever leaves one out to see how unseen text is read leaves the others out too.
@@ -48,19 +52,22 @@ RELATED = {"github_incivility": ("premo",)}
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage trains on, in epochs of each source, and its highest learning rates."""
+    """What one stage trains on, in epochs of each source, its highest learning rates, and its dropout."""
 
     name: str
     epochs: dict[str, float]
     encoder_rate: float
     head_rate: float
+    dropout: float
 
 
 STAGES = (
-    Stage("comments", {"comments": 2.6}, 3e-4, 1e-3),
-    Stage("authored", {"authored": 3.2, "comments": 0.3}, 2e-4, 1e-3),
-    Stage("real", {"real": 1.2, "authored": 0.3, "comments": 0.1}, 1e-4, 5e-4),
+    Stage("comments", {"comments": 2.5}, 3e-4, 1e-3, 0.1),
+    Stage("authored", {"authored": 4.5, "comments": 0.25}, 2e-4, 1e-3, 0.05),
+    Stage("real", {"real": 2.6, "authored": 1.0, "comments": 0.15}, 1.2e-4, 6e-4, 0.05),
 )
+# The last stage is this much shorter when it is trained once for each source left out.
+WITHOUT_SHARE = 0.25
 
 
 def model_with_prior(labels: Labels, records: dict[str, list]) -> BertForSequenceClassification:
@@ -80,9 +87,35 @@ def model_with_prior(labels: Labels, records: dict[str, list]) -> BertForSequenc
     for group in ("intensity", "urgency"):
         bias[labels.span(group)] = share[labels.span(group)].log()
     with torch.no_grad():
+        # The encoder comes with a pooler that nothing was trained on; passing the first token through as it is starts
+        # ahead of that: mean average precision 0.436 against 0.409 after 300 batches of comments.
+        model.bert.pooler.dense.weight.copy_(torch.eye(config.hidden_size))
+        model.bert.pooler.dense.bias.zero_()
         model.classifier.weight.normal_(0.0, 0.02)
         model.classifier.bias.copy_(bias)
     return model
+
+
+def forward(model: BertForSequenceClassification, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """The logits of `model(...)`, without the work that cannot reach them: of the last layer only the first token's row.
+
+    Attention is not dropped out; everything else is as in the model's own forward.
+    """
+    hidden = model.bert.embeddings(ids)
+    batch, _, width = hidden.shape
+    mask = torch.zeros(batch, 1, 1, ids.shape[1]).masked_fill(attention_mask[:, None, None, :] == 0, float("-inf"))
+    layers = model.bert.encoder.layer
+    for layer in layers:
+        attention = layer.attention.self
+        rows = hidden[:, :1] if layer is layers[-1] else hidden
+        query, key, value = (
+            part.view(batch, -1, attention.num_attention_heads, attention.attention_head_size).transpose(1, 2)
+            for part in (attention.query(rows), attention.key(hidden), attention.value(hidden))
+        )
+        context = scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+        attended = layer.attention.output(context.reshape(batch, -1, width), rows)
+        hidden = layer.output(layer.intermediate(attended), attended)
+    return model.classifier(model.dropout(model.bert.pooler(hidden)))
 
 
 def batches(records: list, size: int, epochs: float, seed: str) -> list[list]:
@@ -122,7 +155,15 @@ def ranked_probability_score(logits: torch.Tensor, targets: torch.Tensor) -> tor
     return (logits.softmax(1).cumsum(1) - targets.cumsum(1)).square().sum(1).mean()
 
 
-def loss_of(logits: torch.Tensor, targets: torch.Tensor, batch: list, labels: Labels, stage: Stage) -> torch.Tensor:
+def positive_weights(labels: Labels, tickets: list[Ticket]) -> torch.Tensor:
+    """How much each label's positives weigh, from its share among `tickets`."""
+    share = torch.stack([labels.targets(ticket) for ticket in tickets]).mean(0).clamp(1e-3, 0.5)
+    return ((1 - share) / share).pow(POSITIVE_POWER).clamp(max=POSITIVE_LIMIT)
+
+
+def loss_of(
+    logits: torch.Tensor, targets: torch.Tensor, batch: list, labels: Labels, stage: Stage, positive: torch.Tensor
+) -> torch.Tensor:
     groups = TICKET_GROUPS
     if isinstance(batch[0], Comment):
         # Once tickets teach what a customer's emotions are, the coarser reading of comments would only blur it.
@@ -136,8 +177,10 @@ def loss_of(logits: torch.Tensor, targets: torch.Tensor, batch: list, labels: La
         elif group == "emotion" and isinstance(batch[0], Comment):
             known = torch.tensor([name in EMOTION_OF.values() for name in labels.groups["emotion"]])
             loss = bce(logits[:, span][:, known], targets[:, span][:, known])
-        else:
+        elif group == "goemotions":
             loss = bce(logits[:, span], targets[:, span])
+        else:
+            loss = bce(logits[:, span], targets[:, span], pos_weight=positive[span])
         total = total + LOSS_WEIGHTS[group] * loss
     return total
 
@@ -148,7 +191,7 @@ def settings_of(stage: Stage, records: dict[str, list], second: dict[str, Ticket
     for source in sorted(set(stage.epochs) - {"comments"}):
         readings = [second[ticket.id] for ticket in records[source] if ticket.id in second]
         digest.update((split.label_hash(records[source]) + split.label_hash(readings)).encode())
-    numbers = (SEED, LOSS_WEIGHTS, RANKED_WEIGHT, COMMENT_BATCH, COMMENT_TOKENS, TICKET_BATCH, TICKET_TOKENS)
+    numbers = (SEED, LOSS_WEIGHTS, RANKED_WEIGHT, POSITIVE_POWER, COMMENT_BATCH, COMMENT_TOKENS, TICKET_BATCH, TICKET_TOKENS)
     return f"{stage}\n{numbers}\ntickets {digest.hexdigest()}\n"
 
 
@@ -186,7 +229,11 @@ def train(
         average, done = state["average"], state["step"]
 
     model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = stage.dropout
     torch.manual_seed(SEED + done)
+    positive = positive_weights(labels, records["authored"] + records["real"])
     progress = tqdm(steps[done:], initial=done, total=len(steps), unit="step", desc=out.name, mininterval=5.0)
     smooth = {}
     losses = out.with_suffix(".loss.jsonl")
@@ -198,9 +245,14 @@ def train(
             kind, tokens = (
                 ("comments", COMMENT_TOKENS) if isinstance(batch[0], Comment) else ("tickets", TICKET_TOKENS)
             )
-            texts = [record.model_text for record in batch]
+            generator = random.Random(f"{SEED}{stage.name}{step}")
+            texts = [
+                record.text if isinstance(record, Comment) else varied(record.subject, record.text, generator)
+                for record in batch
+            ]
             encoded = tokenizer(texts, padding=True, truncation=True, max_length=tokens, return_tensors="pt")
-            loss = loss_of(model(**encoded).logits, targets_of(batch, labels, second), batch, labels, stage)
+            logits = forward(model, encoded.input_ids, encoded.attention_mask)
+            loss = loss_of(logits, targets_of(batch, labels, second), batch, labels, stage, positive)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -254,6 +306,7 @@ def main() -> None:
                 raise SystemExit(f"--without: no real text has the source {arguments.without}")
             left_out = {arguments.without, *RELATED.get(arguments.without, ())}
             records["real"] = [ticket for ticket in records["real"] if ticket.origin not in left_out]
+            stage = replace(stage, epochs={source: epochs * WITHOUT_SHARE for source, epochs in stage.epochs.items()})
         if not (out / SETTINGS).exists():
             train(model, tokenizer, labels, stage, records, second, out)
         elif (out / SETTINGS).read_text() != settings_of(stage, records, second):
