@@ -101,10 +101,11 @@ model: model-data $(training)/.installed build $(ONNXRUNTIME_LIB) ## Train, cali
 # Each source of real texts read by a model that never saw it, from the same second stage.
 .PHONY: unseen
 unseen: model-data $(training)/.installed build ## Train without each source of real texts in turn and measure on it: PUBLIC=, RUN= of a model
+	@test -s '$(RUN)/baselines.txt' || { echo "make the model first, with the same RUN" >&2; exit 1; }
 	@for source in cfpb banking77 mozilla_support_forum multidogo github_incivility; do \
 		$(train)/train.py --public '$(PUBLIC)' --out '$(RUN)' --without $$source; \
 		$(train)/bundle.py --public '$(PUBLIC)' --checkpoint "$(RUN)/real-without-$$source" --without $$source --out "$(RUN)/bundle-$$source"; \
-		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --twice --out "$(RUN)/$$source.jsonl"; \
+		$(train)/real_texts.py --public '$(PUBLIC)' --source $$source --out "$(RUN)/$$source.jsonl"; \
 		$(call evaluate,$(RUN)/bundle-$$source,unseen-$$source,--data "$(RUN)/$$source.jsonl"); \
 	done
 	@$(train)/card.py --run '$(RUN)' --card models/training/card.md --out '$(OUT)/MODEL_CARD.md'

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import make_union
 from sklearn.preprocessing import StandardScaler
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
@@ -64,7 +64,7 @@ def lexicon(tickets: list[Ticket], labels: Labels) -> np.ndarray:
     for row, ticket in zip(rows, tickets):
         text = ticket.model_text.lower()
         for name, pattern in LEXICON.items():
-            if re.search(rf"\b(?:{pattern})\b", text):
+            if re.search(rf"(?<!\w)(?:{pattern})(?!\w)", text):
                 row[labels.names.index(name)] = 4.0
         compound = sentiment.polarity_scores(ticket.model_text)["compound"]
         feelings = row[labels.span("emotion")]
@@ -73,7 +73,7 @@ def lexicon(tickets: list[Ticket], labels: Labels) -> np.ndarray:
         if compound >= 0.7 and not (feelings > 0).any():
             feelings[EMOTIONS.index("satisfaction")] = 4.0
         patterns = (LOW_WORDS, "(?!)", HIGH_WORDS, CRITICAL_WORDS)
-        found = [level for level, pattern in enumerate(patterns) if re.search(rf"\b(?:{pattern})\b", text)]
+        found = [level for level, pattern in enumerate(patterns) if re.search(rf"(?<!\w)(?:{pattern})(?!\w)", text)]
         row[labels.span("urgency")][max(found, default=1)] = 4.0
     return rows
 
@@ -120,7 +120,7 @@ def main() -> None:
         known.update(zip((ticket.id for ticket in fresh), split.embed([ticket.model_text for ticket in fresh])))
         return np.stack([known[ticket.id] for ticket in tickets])
 
-    scale = make_pipeline(StandardScaler()).fit(embedded(train))
+    scale = StandardScaler().fit(embedded(train))
     means = {
         "lexicon and rules": lambda tickets: lexicon(tickets, labels),
         "TF-IDF, logistic regression": learned(lambda t: words.transform([x.model_text for x in t]), train, labels),

@@ -28,13 +28,6 @@ class Decisions:
             held[:, -1] = ~held[:, :-1].any(1)
         return held
 
-    def primary(self, logits: np.ndarray) -> np.ndarray:
-        """The emotion farthest above its threshold in log-odds, neutral when none is."""
-        z = logits[:, self.labels.span("emotion")]
-        thresholds = self.thresholds["emotion"]
-        distance = (z - np.log(thresholds / (1 - thresholds)))[:, :-1]
-        return np.where(distance.max(1) >= 0, distance.argmax(1), z.shape[1] - 1)
-
     def urgency(self, logits: np.ndarray) -> np.ndarray:
         """The level with the least expected cost; a tie goes to the more urgent one."""
         expected = softmax(logits[:, self.labels.span("urgency")]) @ self.costs

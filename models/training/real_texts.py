@@ -1,6 +1,6 @@
 """Joins the labels of models/data/real with the public texts they are for: those are others' and are not committed.
 
-    python models/training/real_texts.py --public FOLDER [--source SOURCE] [--twice] --out FILE
+    python models/training/real_texts.py --public FOLDER [--source SOURCE] --out FILE
 
 writes all labelled real texts as records, for `bedside evaluate`. Each text has an id made of its source and its place
 there, and is the same on every run: masks of the consumer complaints are filled with invented names chosen by the id.
@@ -20,7 +20,7 @@ LABELS = DATA / "real"
 READINGS = DATA / "readings" / "real.jsonl"
 
 MAX_WORDS = 260
-_FILLERS = (
+FILLERS = (
     "Northgate", "Halden", "Mercer Street", "Linden", "Corvane", "Aldbury", "Westlake", "Tamsin", "Orrin", "Brightwell",
     "Castor", "Fenwick", "Marlow", "Redfern", "Ashby", "Quillon",
 )
@@ -34,7 +34,7 @@ def _unmasked(identifier: str, text: str) -> str:
     def name(_: re.Match) -> str:
         nonlocal count
         count += 1
-        return _FILLERS[(seed + count * 7) % len(_FILLERS)]
+        return FILLERS[(seed + count * 7) % len(FILLERS)]
 
     text = re.sub(r"X{2}/X{2}/(X{2,4}|\d{2,4}|year>)", lambda m: f"{seed % 12 + 1:02d}/{seed % 27 + 1:02d}/2023", text)
     return re.sub(r"X{2,}(?:[ -]X{2,})*", name, text)
@@ -106,14 +106,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--public", type=Path, required=True, help="folder of the public data sets")
     parser.add_argument("--source", help="only the texts of this source")
-    parser.add_argument("--twice", action="store_true", help="only texts that two readers labelled")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     arguments = parser.parse_args()
-    records = [record for _, record in real_records(arguments.public) if arguments.source in (None, record["source"])]
-    if arguments.twice:
-        twice = {json.loads(line)["id"] for _, line in numbered_lines(READINGS)}
-        records = [record for record in records if record["id"] in twice]
-    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    records = (record for _, record in real_records(arguments.public))
+    wanted = (record for record in records if arguments.source in (None, record["source"]))
+    lines = [json.dumps(record, ensure_ascii=False) for record in wanted]
     arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

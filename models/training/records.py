@@ -21,7 +21,7 @@ CHANNELS = ["email", "chat", "web_form", "social", "voice_transcript"]
 
 
 class MalformedRecord(Exception):
-    """A line that is not a record by TAXONOMY.md; the message starts with file and line."""
+    """A line that is not a record as models/data/README.md has it; the message starts with file and line."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 What split.json already places stays where it is; only new texts are placed. Authored tickets: the test side is one whole
 author plus whole domains of the others, the tuning (dev) side whole scenarios. A scenario is a set of tickets linked by
 embedding similarity or written as a minimal pair. A new ticket that is like one of the test side or of models/data/criticals,
-and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; new scenarios that
-are like a ticket of the tuning side go there. Real texts: a tenth of each source each for test and tuning, drawn when the source
+and a ticket of any age that is like one of criticals, is set aside: it is neither trained nor tested on; so is a ticket of
+the tuning side that has a relative in training. Real texts: a tenth of each source each for test and tuning, drawn when the source
 was new; what is nearly a copy of one of those is set aside. The result, ids beside a hash of the labels, is committed; training refuses labels
 that no longer match.
 """
@@ -23,13 +23,15 @@ import numpy as np
 import torch
 
 import encoder
+from real_texts import FILLERS
 from records import DATA, Ticket, read_authored, read_criticals, read_real
 
 PARTS = ("train", "dev", "test", "set_aside")
 SCENARIO_SIMILARITY = 0.72
-# author20 wrote groups of three: one fact changed, the right label with it.
-GROUPED_AUTHOR, GROUP = "author20", 3
+# Authors who wrote groups of so many tickets that belong together: one fact changed, or the same facts in another manner.
+GROUPED = {"author20": 3, "author32": 4, "author35": 2}
 SHARE = 0.10
+FILLED = re.compile(rf"\b({'|'.join(FILLERS)})\b")
 SEED = 20261122
 
 
@@ -72,10 +74,19 @@ def scenarios(tickets: list[Ticket], embeddings: np.ndarray) -> list[int]:
 
     for left, right in zip(*np.nonzero(np.triu(embeddings @ embeddings.T, 1) > SCENARIO_SIMILARITY)):
         parent[root(right)] = root(left)
-    grouped = [index for index, ticket in enumerate(tickets) if ticket.origin == GROUPED_AUTHOR]
-    for place, index in enumerate(grouped):
-        parent[root(index)] = root(grouped[place - place % GROUP])
+    for group in groups(tickets):
+        for index in group:
+            parent[root(index)] = root(group[0])
     return [root(index) for index in range(len(tickets))]
+
+
+def groups(tickets: list[Ticket]) -> list[list[int]]:
+    """The places of the tickets that were written as a group."""
+    found = []
+    for author, size in GROUPED.items():
+        places = [index for index, ticket in enumerate(tickets) if ticket.origin == author]
+        found += [places[start : start + size] for start in range(0, len(places), size)]
+    return found
 
 
 def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
@@ -86,9 +97,7 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
     def alike(others: np.ndarray) -> np.ndarray:
         return (own @ others.T).max(1) > SCENARIO_SIMILARITY if len(others) else np.zeros(len(own), bool)
 
-    like = {
-        part: alike(own[[placed.get(ticket.id) == part for ticket in tickets]]) for part in ("test", "dev")
-    }  # fmt: skip
+    like_test = alike(own[[placed.get(ticket.id) == "test" for ticket in tickets]])
     like_critical = alike(guarded)
     scenario = scenarios(tickets, own)
     new = {number: [] for number, ticket in zip(scenario, tickets) if ticket.id not in placed}
@@ -97,7 +106,6 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
             new[number].append(ticket.id)
     # Only scenarios that are new altogether may go to the tuning side.
     old = {number for number, ticket in zip(scenario, tickets) if ticket.id in placed}
-    near_dev = {number for number, near in zip(scenario, like["dev"]) if near} & set(new)
     order = sorted(set(new) - old)
     random.Random(SEED + 1).shuffle(order)
     wanted, dev = SHARE * sum(map(len, new.values())), set()
@@ -109,17 +117,19 @@ def place_authored(tickets: list[Ticket], criticals: list[Ticket], placed: dict[
     for index, ticket in enumerate(tickets):
         part = placed.get(ticket.id)
         if part is None:
-            part = "dev" if scenario[index] in dev or scenario[index] in near_dev - old else "train"
-            part = "set_aside" if like["test"][index] else part
+            part = "dev" if scenario[index] in dev else "train"
+            part = "set_aside" if like_test[index] else part
         if part in ("train", "dev") and like_critical[index]:
             part = "set_aside"
         parts[ticket.id] = part
-    # A group of minimal pairs is set aside, or tunes, whole.
-    groups = [ticket.id for ticket in tickets if ticket.origin == GROUPED_AUTHOR]
-    for start in range(0, len(groups), GROUP):
-        group = groups[start : start + GROUP]
-        whole = max((parts[identifier] for identifier in group), key=PARTS.index)
-        parts |= dict.fromkeys(group, whole)
+    # Nothing tunes that has a relative in training, be it older or newer.
+    like_train = alike(own[[parts[ticket.id] == "train" for ticket in tickets]])
+    for group in groups(tickets):
+        sides = {parts[tickets[index].id] for index in group}
+        like_train[group] |= len(sides) > 1
+    for ticket, related in zip(tickets, like_train):
+        if related and parts[ticket.id] == "dev":
+            parts[ticket.id] = "set_aside"
     return parts
 
 
@@ -141,16 +151,18 @@ def place_real(tickets: list[Ticket], placed: dict[str, str]) -> dict[str, str]:
 
 
 def is_copy(ticket: Ticket, others: list[Ticket]) -> bool:
-    """Whether more than half of the runs of five words are those of another text, as with form letters."""
+    """Whether more than half of the runs of five words, of the shorter one, are those of another text, as with form letters."""
     runs = runs_of_words(ticket.text)
     return len(runs) > 5 and any(
-        len(runs & other) > 0.5 * len(runs | other) for other in (runs_of_words(o.text) for o in others)
+        len(other) > 5 and len(runs & other) > 0.5 * min(len(runs), len(other))
+        for other in (runs_of_words(o.text) for o in others)
     )
 
 
 @functools.cache
 def runs_of_words(text: str) -> frozenset[str]:
-    words = re.findall(r"\w+", text.lower())
+    # Masks of the same form letter are filled differently.
+    words = re.findall(r"[^\W\d]+", FILLED.sub("", text).lower())
     return frozenset(" ".join(words[start : start + 5]) for start in range(len(words) - 4))
 
 

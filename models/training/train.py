@@ -64,14 +64,15 @@ class Stage:
 STAGES = (
     Stage("comments", {"comments": 2.5}, 3e-4, 1e-3, 0.1),
     Stage("authored", {"authored": 4.5, "comments": 0.25}, 2e-4, 1e-3, 0.05),
-    Stage("real", {"real": 2.6, "authored": 1.0, "comments": 0.15}, 1.2e-4, 6e-4, 0.05),
+    Stage("real", {"real": 2.0, "authored": 0.8, "comments": 0.5}, 1.2e-4, 6e-4, 0.05),
 )
-# The last stage is this much shorter when it is trained once for each source left out.
+# Where a source is left out, the last stage is this share of its length: it is trained once for each source.
 WITHOUT_SHARE = 0.25
 
 
 def model_with_prior(labels: Labels, records: dict[str, list]) -> BertForSequenceClassification:
-    """The base encoder under a fresh head whose biases are the log-odds of each label's share in training."""
+    """The base encoder under a fresh head whose biases are the log-odds of each label's share in the texts it is learned
+    from first; what no comment is labelled with begins as good as never."""
     config = BertConfig.from_pretrained(
         encoder.CHECKPOINT,
         id2label=dict(enumerate(labels.names)),
@@ -185,20 +186,25 @@ def loss_of(
     return total
 
 
-def settings_of(stage: Stage, records: dict[str, list], second: dict[str, Ticket]) -> str:
-    """What a stage or its checkpoint must agree on to be taken over."""
-    digest = hashlib.sha256()
+def settings_of(stage: Stage, records: dict[str, list], second: dict[str, Ticket], before: str) -> str:
+    """What a stage or its checkpoint must agree on to be taken over; `before` is that of the stage before."""
+    digest = hashlib.sha256(before.encode())
     for source in sorted(set(stage.epochs) - {"comments"}):
         readings = [second[ticket.id] for ticket in records[source] if ticket.id in second]
         digest.update((split.label_hash(records[source]) + split.label_hash(readings)).encode())
-    numbers = (SEED, LOSS_WEIGHTS, RANKED_WEIGHT, POSITIVE_POWER, COMMENT_BATCH, COMMENT_TOKENS, TICKET_BATCH, TICKET_TOKENS)
-    return f"{stage}\n{numbers}\ntickets {digest.hexdigest()}\n"
+    for name in ("labels", "variation"):
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    numbers = (
+        SEED, LOSS_WEIGHTS, RANKED_WEIGHT, POSITIVE_POWER, POSITIVE_LIMIT, COMMENT_BATCH, COMMENT_TOKENS, TICKET_BATCH,
+        TICKET_TOKENS, WEIGHT_DECAY, WARM_UP, FINAL_RATE, AVERAGE_STEPS, AVERAGE_DECAY,
+    )  # fmt: skip
+    return f"{stage}\n{numbers}\n{digest.hexdigest()}\n"
 
 
 def train(
-    model, tokenizer, labels: Labels, stage: Stage, records: dict[str, list], second: dict[str, Ticket], out: Path
+    model, tokenizer, labels: Labels, stage: Stage, records: dict[str, list], second: dict[str, Ticket], settings: str, out: Path
 ) -> None:
-    """Trains one stage and leaves the average of its weights in `out`."""
+    """Trains one stage and leaves the average of its weights in `out`, with the `settings` that it was made with."""
     steps = plan(stage, records)
     head = [p for name, p in model.named_parameters() if name.startswith(("classifier", "bert.pooler"))]
     body = [p for name, p in model.named_parameters() if not name.startswith(("classifier", "bert.pooler"))]
@@ -217,7 +223,6 @@ def train(
 
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_at)
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    settings = settings_of(stage, records, second)
     done, resume = 0, out.with_suffix(".resume.pt")
     if resume.exists():
         state = torch.load(resume, weights_only=True)
@@ -269,6 +274,7 @@ def train(
             if step % CHECKPOINT_STEPS == 0:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rate": rate.state_dict()}
                 part = resume.with_suffix(".part")
+                curve.flush()
                 torch.save({**state, "average": average, "step": step, "settings": settings}, part)
                 part.replace(resume)
     model.load_state_dict(average)
@@ -295,9 +301,8 @@ def main() -> None:
     }
     second = {reading.id: reading for name in ("authored", "real") for _, reading in read_readings(name)}
     tokenizer = encoder.tokenizer()
-    random.seed(SEED)
     torch.manual_seed(SEED)
-    model = model_with_prior(labels, records)
+    model, settings = model_with_prior(labels, records), ""
     for stage in STAGES:
         out = arguments.out / stage.name
         if arguments.without and stage is STAGES[-1]:
@@ -307,9 +312,10 @@ def main() -> None:
             left_out = {arguments.without, *RELATED.get(arguments.without, ())}
             records["real"] = [ticket for ticket in records["real"] if ticket.origin not in left_out]
             stage = replace(stage, epochs={source: epochs * WITHOUT_SHARE for source, epochs in stage.epochs.items()})
+        settings = settings_of(stage, records, second, settings)
         if not (out / SETTINGS).exists():
-            train(model, tokenizer, labels, stage, records, second, out)
-        elif (out / SETTINGS).read_text() != settings_of(stage, records, second):
+            train(model, tokenizer, labels, stage, records, second, settings, out)
+        elif (out / SETTINGS).read_text() != settings:
             raise SystemExit(f"{out} was trained with other settings or data; remove it, and what follows it, to train anew")
         model = BertForSequenceClassification.from_pretrained(out)
 

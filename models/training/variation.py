@@ -13,10 +13,10 @@ TYPO_SHARE = 0.025
 
 FIRST_NAMES = (
     "Adaeze Ahmed Aisha Akira Alejandro Alice Amir Ana Andrei Anna Arjun Ben Bilal Bongani Carlos Carmen Charlotte Chen Chloe "
-    "Claire Daniel David Deepika Dmitri Elena Emeka Emily Emma Eric Fatima Fiona Francesca George Giulia Grace Hannah Hans "
+    "Claire Daniel David Deepika Dmitri Elena Emeka Emily Emma Eric Fatima Fiona Francesca George Giulia Hannah Hans "
     "Hassan Helen Hiroshi Ibrahim Ingrid Isabel Ivan Jack James Jamal Jane Javier Jennifer Jin John Jorge Julia Kai Karen "
-    "Kate Kavita Keisha Kevin Kwame Lars Laura Leila Li Linda Lucy Luis Magda Maria Mark Marta Mary Mei Michael Miguel Mina "
-    "Mohammed Musa Nadia Natasha Ngozi Nikos Noor Olga Oliver Omar Pat Patrick Paul Pedro Peter Petra Priya Rachel Rahul Ravi "
+    "Kate Kavita Keisha Kevin Kwame Lars Laura Leila Li Linda Lucy Luis Magda Maria Marta Mary Mei Michael Miguel Mina "
+    "Mohammed Musa Nadia Natasha Ngozi Nikos Noor Olga Oliver Omar Patrick Paul Pedro Peter Petra Priya Rachel Rahul Ravi "
     "Rebecca Robert Rosa Ruth Ryan Sam Samira Sandra Sanjay Sara Sarah Sean Sergei Simon Sofia Sophie Stefan Steve Sunita "
     "Susan Svetlana Tamika Thabo Thomas Tom Tomasz Uma Wei Yasmin Yuki Yusuf Zainab Zoe"
 ).split()
@@ -40,10 +40,16 @@ NUMBER = re.compile(r"\d{4,}")
 
 def varied(subject: str, text: str, generator: random.Random) -> str:
     """One variant of a ticket, as the encoder is shown it: the subject, a line break, the message."""
+    # What is one name or number stays one.
     if generator.random() < NAMES:
-        text = NAME.sub(lambda found: generator.choice(FIRST_NAMES), text)
+        names = {name: generator.choice(FIRST_NAMES) for name in sorted({*NAME.findall(subject), *NAME.findall(text)})}
+        subject, text = (NAME.sub(lambda found: names[found.group()], part) for part in (subject, text))
     if generator.random() < NUMBERS:
-        text = NUMBER.sub(_other_number(generator), text)
+        numbers = {
+            number: _other_number(number, generator)
+            for number in sorted({*NUMBER.findall(subject), *NUMBER.findall(text)})
+        }
+        subject, text = (NUMBER.sub(lambda found: numbers[found.group()], part) for part in (subject, text))
     if generator.random() < TYPOS:
         text = _mistyped(text, generator)
     if generator.random() < GREETING and not GREETED.match(text):
@@ -55,15 +61,11 @@ def varied(subject: str, text: str, generator: random.Random) -> str:
     return f"{subject}\n{text}" if subject else text
 
 
-def _other_number(generator: random.Random):
-    def other(found: re.Match) -> str:
-        digits = found.group()
-        # A year says something, a number with leading zeros looks like one that does not.
-        if len(digits) == 4 and digits[:2] in ("19", "20"):
-            return digits
-        return digits[0] + "".join(generator.choice("0123456789") for _ in digits[1:])
-
-    return other
+def _other_number(digits: str, generator: random.Random) -> str:
+    # A year or a time of day says something.
+    if len(digits) == 4 and digits < "2400":
+        return digits
+    return digits[0] + "".join(generator.choice("0123456789") for _ in digits[1:])
 
 
 def _mistyped(text: str, generator: random.Random) -> str:

@@ -13,6 +13,9 @@ pub trait Engine {
     /// # Errors
     /// When the computation fails; the engine may be used again.
     fn score(&mut self, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>, EngineError>;
+
+    /// Whether several rows of like length cost less together than one after the other.
+    fn gains_from_batches(&self) -> bool;
 }
 
 /// An engine.

@@ -90,4 +90,9 @@ impl Engine for Onnx {
         };
         rows.iter().map(|row| score(row).map_err(|error| EngineError::Inference(error.to_string()))).collect()
     }
+
+    /// See [`Self::score`].
+    fn gains_from_batches(&self) -> bool {
+        false
+    }
 }

@@ -68,6 +68,10 @@ impl Engine for RustBert {
             Vec::<Vec<f32>>::try_from(&logits).map_err(failed)
         })
     }
+
+    fn gains_from_batches(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Shares the engines: one worker thread per engine replica, a queue bounded by tokens, no waiting to fill a batch.
 //!
-//! A free worker takes the oldest job and whatever else of similar length is queued, up to a token budget; padding a
-//! mixed batch costs more on a CPU than batching gains. Jobs that someone waits for overtake bulk jobs, which still get
+//! A free worker takes the oldest job and, where its engine gains from batches, whatever else of similar length is queued,
+//! up to a token budget; padding a mixed batch costs more on a CPU than batching gains. Jobs that someone waits for overtake bulk jobs, which still get
 //! every fourth turn. Jobs whose caller is gone or whose deadline has passed leave the queue without being computed.
 
 use std::{
@@ -203,8 +203,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work and takes a batch; `None` when the scheduler stops.
-    fn next_batch(&self) -> Option<Vec<Job>> {
+    /// Waits for work and takes a batch of up to `tokens`, or one job; `None` when the scheduler stops.
+    fn next_batch(&self, tokens: usize) -> Option<Vec<Job>> {
         let mut queue = self.lock();
         loop {
             if queue.closed {
@@ -212,7 +212,7 @@ impl Shared {
             }
             queue.drop_dead();
             if let Some(lane) = queue.next_lane() {
-                return Some(queue.gather(lane, self.settings.batch_tokens));
+                return Some(queue.gather(lane, tokens));
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -279,7 +279,9 @@ impl Queue {
 }
 
 fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
-    while let Some(batch) = shared.next_batch() {
+    // What one worker takes and computes row by row, another might have begun with.
+    let tokens = if engine.gains_from_batches() { shared.settings.batch_tokens } else { 0 };
+    while let Some(batch) = shared.next_batch(tokens) {
         let began = Instant::now();
         let rows: Vec<&[u32]> = batch.iter().map(|job| job.row.as_slice()).collect();
         let tokens: usize = rows.iter().map(|row| row.len()).sum();

@@ -8,6 +8,7 @@ use super::*;
 struct Gated {
     permits: Arc<Mutex<Receiver<()>>>,
     batches: Sender<Vec<usize>>,
+    gains_from_batches: bool,
 }
 
 impl Engine for Gated {
@@ -20,6 +21,10 @@ impl Engine for Gated {
             _ => Ok(rows.iter().map(|row| vec![row[0] as f32, row.len() as f32]).collect()),
         }
     }
+
+    fn gains_from_batches(&self) -> bool {
+        self.gains_from_batches
+    }
 }
 
 struct Bench {
@@ -30,12 +35,16 @@ struct Bench {
 
 /// One worker that has passed its warm-up and is waiting for work.
 fn bench(queue_tokens: usize, batch_tokens: usize) -> Bench {
+    bench_of(true, queue_tokens, batch_tokens)
+}
+
+fn bench_of(gains_from_batches: bool, queue_tokens: usize, batch_tokens: usize) -> Bench {
     let (permits, gate) = channel();
     let gate = Arc::new(Mutex::new(gate));
     let (batches, seen) = channel();
     permits.send(()).unwrap();
     let loader: EngineLoader =
-        Arc::new(move || Ok(Box::new(Gated { permits: gate.clone(), batches: batches.clone() })));
+        Arc::new(move || Ok(Box::new(Gated { permits: gate.clone(), batches: batches.clone(), gains_from_batches })));
     let settings = SchedulerSettings { workers: 1, queue_tokens, batch_tokens };
     let scheduler = Scheduler::start(settings, loader, vec![1]).unwrap();
     assert_eq!(seen.recv().unwrap(), [1], "the warm-up");
@@ -82,6 +91,17 @@ fn rows_of_like_length_go_together_within_the_budget() {
     first.blocking_recv().unwrap().unwrap();
     let batches: Vec<_> = (0..4).map(|_| bench.batches.recv().unwrap()).collect();
     assert_eq!(batches, [vec![100], vec![20, 19, 18], vec![5], vec![20]]);
+}
+
+#[test]
+fn an_engine_that_gains_nothing_from_batches_gets_one_row_at_a_time() {
+    let bench = bench_of(false, 10_000, 60);
+    let first = occupy(&bench);
+    let _pending = bench.scheduler.submit(rows(&[(1, 20), (2, 20)]), Lane::Interactive, later()).unwrap();
+    drop(bench.permits);
+    first.blocking_recv().unwrap().unwrap();
+    let batches: Vec<_> = (0..3).map(|_| bench.batches.recv().unwrap()).collect();
+    assert_eq!(batches, [vec![100], vec![20], vec![20]]);
 }
 
 #[test]
