@@ -67,6 +67,8 @@ pub struct ModelSettings {
     pub engine: EngineChoice,
     /// The number format.
     pub precision: PrecisionChoice,
+    /// The file of ONNX Runtime's library; unset: the one that `ONNXRUNTIME_LIB` names, else the system's.
+    pub onnxruntime: Option<PathBuf>,
     /// Worker threads; 0: as many as the process may use cores.
     pub workers: usize,
     /// Tokens that may wait for a worker; more are refused.
@@ -142,6 +144,7 @@ impl Default for ModelSettings {
             bundle: PathBuf::from("models/bedside-minilm"),
             engine: EngineChoice::Auto,
             precision: PrecisionChoice::Auto,
+            onnxruntime: None,
             workers: 0,
             queue_tokens: 65_536,
             batch_tokens: 1_024,

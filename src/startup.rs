@@ -8,7 +8,7 @@ use crate::{
     advice::Advisor,
     assessment::Interpreter,
     cache::{CacheMetrics, CacheSettings, FingerprintKey, Scope, Tiered, redis::RedisCacheError},
-    config::{InvalidSettings, Settings, Violation},
+    config::{InvalidSettings, ModelSettings, Settings, Violation},
     model::{Bundle, Scheduler, Selection, TextEncoder, scheduler::StartError},
     triage::Triager,
 };
@@ -48,7 +48,8 @@ pub fn open(settings: &Settings) -> Result<Parts, InvalidSettings> {
     let mut note = |setting: &str, problem: String| violations.push(Violation { setting: setting.to_owned(), problem });
     let bundle = Bundle::open(&settings.model.bundle).and_then(|bundle| Ok((TextEncoder::open(&bundle)?, bundle)));
     let bundle = bundle.map_err(|error| note("model.bundle", error.to_string())).and_then(|(encoder, bundle)| {
-        let selection = Selection::of(settings.model.engine, settings.model.precision, &bundle);
+        let ModelSettings { engine, precision, onnxruntime, .. } = &settings.model;
+        let selection = Selection::of(*engine, *precision, onnxruntime.as_deref(), &bundle);
         let selection = selection.map_err(|error| note(error.setting(), error.to_string()))?;
         Ok((encoder, bundle, selection))
     });

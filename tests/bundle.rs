@@ -136,7 +136,8 @@ fn weights_that_do_not_fit_are_refused() {
 
 #[test]
 fn auto_takes_the_twin_where_it_can_and_says_why_not_where_it_cannot() {
-    let select = |folder: &Path, engine, precision| Selection::of(engine, precision, &Bundle::open(folder).unwrap());
+    let select =
+        |folder: &Path, engine, precision| Selection::of(engine, precision, None, &Bundle::open(folder).unwrap());
     let auto = |folder: &Path| select(folder, EngineChoice::Auto, PrecisionChoice::Auto).unwrap();
     let whole = auto(Path::new(SHIPPED));
     assert_eq!((whole.engine, whole.precision), (EngineKind::Onnx, Precision::Int8));

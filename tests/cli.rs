@@ -270,6 +270,22 @@ fn a_number_format_that_the_engine_lacks_is_refused_by_its_setting() {
 }
 
 #[test]
+fn a_library_of_onnx_runtime_that_is_not_there_is_named() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("bedside.toml");
+    let serve = |engine: &str| {
+        fs::write(&file, format!("[model]\nengine = \"{engine}\"\nonnxruntime = \"nowhere/libonnxruntime.so\"\n"))
+            .unwrap();
+        run(&["serve", "--check-config", "--config", file.to_str().unwrap()], "")
+    };
+    let refused = serve("onnx");
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("model.engine"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("nowhere/libonnxruntime.so"), "{}", stderr(&refused));
+    assert_eq!(serve("auto").status.code(), Some(0));
+}
+
+#[test]
 fn evaluate_takes_what_a_split_lists() {
     let folder = TempDir::new().unwrap();
     let split = folder.path().join("split.json");

@@ -43,7 +43,7 @@ fn keeps(least: f64, full: &[Assessment], other: &[Assessment]) {
 #[test]
 fn bf16_keeps_the_decisions_of_f32() {
     let bundle = Bundle::open(Path::new("models/bedside-minilm")).unwrap();
-    let auto = Selection::of(EngineChoice::RustBert, PrecisionChoice::Auto, &bundle).unwrap();
+    let auto = Selection::of(EngineChoice::RustBert, PrecisionChoice::Auto, None, &bundle).unwrap();
     // A processor without bf16 emulates it, a hundred times slower; then as many as one in a hundred can show in must do.
     let texts = texts(if auto.precision == Precision::Bf16 { 300 } else { 100 });
     let full = assessments(&bundle, EngineKind::RustBert, Precision::F32, &texts);

@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use ort::{
 
 use super::{Bundle, Engine, EngineError, Precision, selection::ONNX_FILE};
 
-/// Names the library's file; without it the system's loader looks for [`LIBRARY`].
+/// Names the library's file where no setting does; without either the system's loader looks for [`LIBRARY`].
 const LIBRARY_VARIABLE: &str = "ONNXRUNTIME_LIB";
 const LIBRARY: &str = "libonnxruntime.so";
 
@@ -42,7 +43,7 @@ impl Onnx {
             return Err(failed("bundle.toml does not list it".to_owned()));
         }
         let session = || -> ort::Result<Session> {
-            let mut builder = Session::builder(&environment()?)?
+            let mut builder = Session::builder(&environment(None)?)?
                 .with_intra_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::Level3)?;
             builder.commit_from_file(&file)
@@ -52,20 +53,21 @@ impl Onnx {
     }
 }
 
-/// Whether ONNX Runtime can be loaded; if not, why.
-pub(super) fn library_available() -> Result<(), String> {
-    environment().map(|_| ()).map_err(|error| error.to_string())
+/// Whether ONNX Runtime can be loaded, from the file `library` if one is named; if not, why.
+pub(super) fn library_available(library: Option<&Path>) -> Result<(), String> {
+    environment(library).map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn environment() -> ort::Result<Environment> {
+/// The process's environment: the library that is asked for first is the one.
+fn environment(library: Option<&Path>) -> ort::Result<Environment> {
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(environment) = environment.as_ref() {
         return Ok(environment.clone());
     }
-    let library = env::var_os(LIBRARY_VARIABLE).unwrap_or_else(|| OsString::from(LIBRARY));
+    let library = library.map(|file| file.as_os_str().to_owned());
+    let library = library.or_else(|| env::var_os(LIBRARY_VARIABLE)).unwrap_or_else(|| OsString::from(LIBRARY));
     let loaded = ort::init_from(&library);
-    let loaded =
-        loaded.map_err(|error| ort::Error::new(format!("{LIBRARY_VARIABLE} {}: {error}", library.display())))?;
+    let loaded = loaded.map_err(|error| ort::Error::new(format!("{}: {error}", library.display())))?;
     Ok(environment.insert(loaded.with_telemetry(false).build()?).clone())
 }
 

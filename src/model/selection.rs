@@ -1,5 +1,7 @@
 //! Which engine runs a bundle, in which number format, and why.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
@@ -67,21 +69,27 @@ impl SelectionError {
 }
 
 impl Selection {
-    /// What the settings choose for `bundle` on this machine.
+    /// What the settings choose for `bundle` on this machine; `library` is the file of ONNX Runtime's library, where it is
+    /// not the environment that names it.
     ///
     /// # Errors
     /// When an engine that is named cannot be used, or does not have the number format that is.
-    pub fn of(engine: EngineChoice, precision: PrecisionChoice, bundle: &Bundle) -> Result<Self, SelectionError> {
+    pub fn of(
+        engine: EngineChoice,
+        precision: PrecisionChoice,
+        library: Option<&Path>,
+        bundle: &Bundle,
+    ) -> Result<Self, SelectionError> {
         let (engine, reason) = match engine {
             EngineChoice::RustBert => (EngineKind::RustBert, "set by model.engine".to_owned()),
             EngineChoice::Onnx => {
-                onnx_available(bundle).map_err(|missing| SelectionError::Engine(EngineKind::Onnx, missing))?;
+                onnx_available(bundle, library).map_err(|missing| SelectionError::Engine(EngineKind::Onnx, missing))?;
                 (EngineKind::Onnx, "set by model.engine".to_owned())
             }
             EngineChoice::Auto if precision != PrecisionChoice::Auto => {
                 (EngineKind::RustBert, "it has the format that model.precision sets".to_owned())
             }
-            EngineChoice::Auto => match onnx_available(bundle) {
+            EngineChoice::Auto => match onnx_available(bundle, library) {
                 Ok(()) => (EngineKind::Onnx, "its library and the bundle's int8 graph are there".to_owned()),
                 Err(missing) => (EngineKind::RustBert, format!("onnx cannot be used: {missing}")),
             },
@@ -101,12 +109,13 @@ impl Selection {
     }
 }
 
-fn onnx_available(bundle: &Bundle) -> Result<(), String> {
+#[cfg_attr(not(feature = "onnx"), expect(unused_variables, reason = "nothing to load"))]
+fn onnx_available(bundle: &Bundle, library: Option<&Path>) -> Result<(), String> {
     if !bundle.lists(ONNX_FILE) {
         return Err(format!("the bundle has no {ONNX_FILE}"));
     }
     #[cfg(feature = "onnx")]
-    return super::onnx::library_available();
+    return super::onnx::library_available(library);
     #[cfg(not(feature = "onnx"))]
     Err("this build does not contain it".to_owned())
 }
