@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fmt::Display,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -42,8 +43,9 @@ impl Onnx {
         if !bundle.lists(ONNX_FILE) {
             return Err(failed("bundle.toml does not list it".to_owned()));
         }
+        let environment = environment(None).map_err(failed)?;
         let session = || -> ort::Result<Session> {
-            let mut builder = Session::builder(&environment(None)?)?
+            let mut builder = Session::builder(&environment)?
                 .with_intra_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::Level3)?;
             builder.commit_from_file(&file)
@@ -55,20 +57,21 @@ impl Onnx {
 
 /// Whether ONNX Runtime can be loaded, from the file `library` if one is named; if not, why.
 pub(super) fn library_available(library: Option<&Path>) -> Result<(), String> {
-    environment(library).map(|_| ()).map_err(|error| error.to_string())
+    environment(library).map(|_| ())
 }
 
-/// The process's environment: the library that is asked for first is the one.
-fn environment(library: Option<&Path>) -> ort::Result<Environment> {
+/// The process's environment: the library that is asked for first is the one. Its errors are strings, since making one of
+/// ort's own needs the library and panics without it.
+fn environment(library: Option<&Path>) -> Result<Environment, String> {
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(environment) = environment.as_ref() {
         return Ok(environment.clone());
     }
     let library = library.map(|file| file.as_os_str().to_owned());
     let library = library.or_else(|| env::var_os(LIBRARY_VARIABLE)).unwrap_or_else(|| OsString::from(LIBRARY));
-    let loaded = ort::init_from(&library);
-    let loaded = loaded.map_err(|error| ort::Error::new(format!("{}: {error}", library.display())))?;
-    Ok(environment.insert(loaded.with_telemetry(false).build()?).clone())
+    let failed = |error: &dyn Display| format!("{}: {error}", library.display());
+    let loaded = ort::init_from(&library).map_err(|error| failed(&error))?;
+    Ok(environment.insert(loaded.with_telemetry(false).build().map_err(|error| failed(&error))?).clone())
 }
 
 impl Engine for Onnx {
