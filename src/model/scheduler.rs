@@ -1,8 +1,9 @@
 //! Shares the engines: one worker thread per engine replica, a queue bounded by tokens, no waiting to fill a batch.
 //!
 //! A free worker takes the oldest job and, where its engine gains from batches, whatever else of similar length is queued,
-//! up to a token budget; padding a mixed batch costs more on a CPU than batching gains. Jobs that someone waits for overtake bulk jobs, which still get
-//! every fourth turn. Jobs whose caller is gone or whose deadline has passed leave the queue without being computed.
+//! up to a token budget; padding a mixed batch costs more on a CPU than batching gains. Jobs that someone waits for
+//! overtake bulk jobs, which still get every fourth turn. Jobs whose caller is gone or whose deadline has passed leave the
+//! queue without being computed.
 
 use std::{
     collections::VecDeque,
