@@ -71,8 +71,11 @@ pub struct ModelSettings {
     pub onnxruntime: Option<PathBuf>,
     /// Worker threads; 0: as many as the process may use cores.
     pub workers: usize,
-    /// Tokens that may wait for a worker; more are refused.
+    /// Tokens that may wait for a worker, of single tickets and of batches each; more are refused.
     pub queue_tokens: usize,
+    /// Longest time in milliseconds that a single ticket may have to wait for a worker; when it would be longer, by the
+    /// speed of late, the ticket is refused at once. Batches may wait until their deadline.
+    pub max_wait_ms: u64,
     /// Tokens that one inference takes at most.
     pub batch_tokens: usize,
 }
@@ -147,6 +150,7 @@ impl Default for ModelSettings {
             onnxruntime: None,
             workers: 0,
             queue_tokens: 65_536,
+            max_wait_ms: 1_000,
             batch_tokens: 1_024,
         }
     }
@@ -179,6 +183,7 @@ impl ModelSettings {
         SchedulerSettings {
             workers: if self.workers == 0 { cores } else { self.workers },
             queue_tokens: self.queue_tokens,
+            max_wait: Duration::from_millis(self.max_wait_ms),
             batch_tokens: self.batch_tokens,
         }
     }
@@ -279,6 +284,7 @@ impl Settings {
         demand("model.bundle", self.model.bundle.is_dir(), "is not a folder");
         demand("model.workers", self.model.workers <= 256, "must be at most 256");
         demand("model.queue_tokens", self.model.queue_tokens > 0, above_0);
+        demand("model.max_wait_ms", self.model.max_wait_ms > 0, above_0);
         demand("model.batch_tokens", self.model.batch_tokens > 0, above_0);
         demand("limits.max_ticket_chars", self.limits.max_ticket_chars > 0, above_0);
         demand("limits.max_messages", self.limits.max_messages > 0, above_0);

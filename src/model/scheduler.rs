@@ -3,11 +3,10 @@
 //! A free worker takes the oldest job and, where its engine gains from batches, whatever else of similar length is queued,
 //! up to a token budget; padding a mixed batch costs more on a CPU than batching gains. Jobs that someone waits for
 //! overtake bulk jobs, which still get every fourth turn. Jobs whose caller is gone or whose deadline has passed leave the
-//! queue without being computed.
+//! queue without being computed. A job that would wait too long, by the speed at which the queue drains, is refused at once.
 
 use std::{
-    collections::VecDeque,
-    io, mem,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -18,13 +17,20 @@ use tokio::sync::oneshot;
 
 use super::{Engine, EngineError};
 
+mod queue;
+
+use queue::{Job, Queue};
+
 /// How the scheduler works.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerSettings {
     /// Worker threads, each with an engine of its own; at least 1.
     pub workers: usize,
-    /// Tokens that may wait; more is refused.
+    /// Tokens that may wait in each lane; more is refused.
     pub queue_tokens: usize,
+    /// How long an interactive row may wait for its turn, as far as can be foreseen; what would wait longer is refused.
+    /// Bulk rows may wait until their deadline.
+    pub max_wait: Duration,
     /// Tokens, padding included, that one inference takes at most, unless a single row is longer.
     pub batch_tokens: usize,
 }
@@ -38,19 +44,16 @@ pub enum Lane {
     Bulk,
 }
 
-/// While both lanes have work, bulk gets one turn in so many.
-const BULK_TURN: u32 = 4;
-
 /// Loads one engine replica; called on the thread that will own it.
 pub type EngineLoader = Arc<dyn Fn() -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
 
 /// Why rows were not scored.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
-    /// The queue is full. Nothing was queued.
+    /// The queue is full, or the wait would be too long. Nothing was queued.
     #[error("the queue is full")]
     Overloaded {
-        /// When there should be room again, from the speed of late.
+        /// When there should be room again, by the speed at which the queue drained of late.
         retry_after: Duration,
     },
     /// The deadline passed first.
@@ -86,24 +89,6 @@ struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
     settings: SchedulerSettings,
-}
-
-#[derive(Default)]
-struct Queue {
-    interactive: VecDeque<Job>,
-    bulk: VecDeque<Job>,
-    // Turns of the interactive lane since the last one of the bulk lane.
-    turns: u32,
-    tokens: usize,
-    closed: bool,
-    // Tokens a second that one worker computed, a moving average; 0 until the first inference.
-    worker_rate: f64,
-}
-
-struct Job {
-    row: Vec<u32>,
-    deadline: Instant,
-    answer: oneshot::Sender<Result<Vec<f32>, ScoreError>>,
 }
 
 /// The answer to one row, to be awaited.
@@ -156,17 +141,14 @@ impl Scheduler {
         if queue.closed {
             return Err(ScoreError::Stopped);
         }
-        // An empty queue takes any request, or one larger than the bound could never be served.
-        if queue.tokens > 0 && queue.tokens + tokens > self.shared.settings.queue_tokens {
-            let rate = queue.worker_rate.max(1.0) * self.workers.len() as f64;
-            let retry_after = Duration::from_secs_f64((queue.tokens as f64 / rate).clamp(0.05, 30.0));
-            return Err(ScoreError::Overloaded { retry_after });
-        }
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        queue
+            .admits(lane, tokens, time_left, &self.shared.settings)
+            .map_err(|retry_after| ScoreError::Overloaded { retry_after })?;
         let mut pending = Vec::with_capacity(rows.len());
         for row in rows {
             let (answer, receiver) = oneshot::channel();
-            queue.tokens += row.len();
-            queue.lane(lane).push_back(Job { row, deadline, answer });
+            queue.push(lane, Job { row, deadline, answer });
             pending.push(receiver);
         }
         drop(queue);
@@ -176,21 +158,13 @@ impl Scheduler {
 
     /// Tokens that wait now.
     pub fn queued_tokens(&self) -> usize {
-        self.shared.lock().tokens
+        self.shared.lock().tokens()
     }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        let mut queue = self.shared.lock();
-        queue.closed = true;
-        for lane in [Lane::Interactive, Lane::Bulk] {
-            for job in queue.lane(lane).drain(..) {
-                let _ = job.answer.send(Err(ScoreError::Stopped));
-            }
-        }
-        queue.tokens = 0;
-        drop(queue);
+        self.shared.lock().close();
         self.shared.work.notify_all();
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -211,71 +185,11 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            queue.drop_dead();
-            if let Some(lane) = queue.next_lane() {
-                return Some(queue.gather(lane, tokens));
+            if let Some(batch) = queue.next_batch(tokens) {
+                return Some(batch);
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-}
-
-impl Queue {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Job> {
-        match lane {
-            Lane::Interactive => &mut self.interactive,
-            Lane::Bulk => &mut self.bulk,
-        }
-    }
-
-    /// Whose turn it is; `None` when nothing waits.
-    fn next_lane(&mut self) -> Option<Lane> {
-        let bulk = !self.bulk.is_empty() && (self.interactive.is_empty() || self.turns + 1 >= BULK_TURN);
-        match bulk {
-            true => self.turns = 0,
-            false if self.interactive.is_empty() => return None,
-            false => self.turns = self.turns.saturating_add(1),
-        }
-        Some(if bulk { Lane::Bulk } else { Lane::Interactive })
-    }
-
-    fn drop_dead(&mut self) {
-        let now = Instant::now();
-        let is_dead = |job: &Job| job.answer.is_closed() || job.deadline <= now;
-        for lane in [Lane::Interactive, Lane::Bulk] {
-            // Before every inference, under the lock: as a rule there is nothing to move.
-            if !self.lane(lane).iter().any(is_dead) {
-                continue;
-            }
-            let (dead, alive): (VecDeque<_>, VecDeque<_>) = mem::take(self.lane(lane)).into_iter().partition(is_dead);
-            *self.lane(lane) = alive;
-            for job in dead {
-                self.tokens -= job.row.len();
-                let _ = job.answer.send(Err(ScoreError::DeadlineExceeded));
-            }
-        }
-    }
-
-    /// Takes the oldest job of `lane` and what there is of similar length: no row more than a quarter, or four tokens,
-    /// shorter than the longest.
-    fn gather(&mut self, lane: Lane, batch_tokens: usize) -> Vec<Job> {
-        let jobs = self.lane(lane);
-        let mut batch: Vec<Job> = jobs.pop_front().into_iter().collect();
-        let (mut shortest, mut longest) = batch.first().map_or((0, 0), |job| (job.row.len(), job.row.len()));
-        let mut index = 0;
-        while index < jobs.len() {
-            let length = jobs[index].row.len();
-            let (low, high) = (shortest.min(length), longest.max(length));
-            if high - low <= (high / 4).max(4) && high * (batch.len() + 1) <= batch_tokens {
-                // The index was just seen to be within bounds.
-                batch.extend(jobs.remove(index));
-                (shortest, longest) = (low, high);
-            } else {
-                index += 1;
-            }
-        }
-        self.tokens -= batch.iter().map(|job| job.row.len()).sum::<usize>();
-        batch
     }
 }
 
@@ -295,10 +209,7 @@ fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
         });
         match scored {
             Ok(scored) => {
-                let rate = tokens as f64 / began.elapsed().as_secs_f64().max(1e-6);
-                let mut queue = shared.lock();
-                queue.worker_rate = if queue.worker_rate == 0.0 { rate } else { 0.9 * queue.worker_rate + 0.1 * rate };
-                drop(queue);
+                shared.lock().computed(tokens, began.elapsed());
                 for (job, logits) in batch.into_iter().zip(scored) {
                     let _ = job.answer.send(Ok(logits));
                 }

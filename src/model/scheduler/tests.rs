@@ -45,7 +45,7 @@ fn bench_of(gains_from_batches: bool, queue_tokens: usize, batch_tokens: usize) 
     permits.send(()).unwrap();
     let loader: EngineLoader =
         Arc::new(move || Ok(Box::new(Gated { permits: gate.clone(), batches: batches.clone(), gains_from_batches })));
-    let settings = SchedulerSettings { workers: 1, queue_tokens, batch_tokens };
+    let settings = SchedulerSettings { workers: 1, queue_tokens, max_wait: Duration::from_secs(600), batch_tokens };
     let scheduler = Scheduler::start(settings, loader, vec![1]).unwrap();
     assert_eq!(seen.recv().unwrap(), [1], "the warm-up");
     Bench { scheduler, permits, batches: seen }
@@ -175,7 +175,7 @@ fn stopping_tells_whoever_waits() {
 
 #[test]
 fn an_engine_that_does_not_load_fails_the_start() {
-    let settings = SchedulerSettings { workers: 2, queue_tokens: 1, batch_tokens: 1 };
+    let settings = SchedulerSettings { workers: 2, queue_tokens: 1, max_wait: Duration::from_secs(1), batch_tokens: 1 };
     let loader: EngineLoader = Arc::new(|| {
         Err(EngineError::Load { file: "model.safetensors".to_owned(), reason: "tensor missing".to_owned() })
     });
