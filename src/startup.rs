@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 use crate::{
     advice::Advisor,
     assessment::Interpreter,
-    cache::{CacheMetrics, CacheSettings, FingerprintKey, Scope, Tiered, redis::RedisCacheError},
+    cache::{CacheMetrics, CacheSettings, FingerprintKey, Flights, Scope, Tiered, redis::RedisCacheError},
     config::{InvalidSettings, ModelSettings, Settings, Violation},
     model::{Bundle, Scheduler, Selection, TextEncoder, scheduler::StartError},
     triage::Triager,
@@ -89,6 +89,7 @@ pub fn triager(settings: &Settings, parts: Parts, registry: &mut Registry) -> Re
         encoder,
         scheduler,
         cache: Box::new(cache),
+        flights: Flights::default(),
         fingerprint_key,
         advisor,
     })

@@ -188,6 +188,7 @@ impl Metrics {
             ScoreSource::Model => "model",
             ScoreSource::Cache(Level::Memory) => "memory",
             ScoreSource::Cache(Level::Redis) => "redis",
+            ScoreSource::Shared => "shared",
             ScoreSource::Bypass => "bypass",
         };
         self.sources.get_or_create(&SourceLabels { source: Name(source) }).inc();

@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     advice::{Advice, Advisor, Facts},
     assessment::{Assessment, Claim, Emotion, Evidence, Interpreter, Reading, Signal},
-    cache::{Fingerprint, FingerprintKey, Level, Scope, ScoreCache, Scores},
+    cache::{Fingerprint, FingerprintKey, Flight, Flights, Level, Scope, ScoreCache, Scores},
     model::{
         Bundle, Scheduler, ScoreError, Selection, TextEncoder,
         scheduler::{Lane, Pending},
@@ -46,6 +46,8 @@ pub struct Triager {
     pub interpreter: Interpreter,
     /// Scores of texts seen before.
     pub cache: Box<dyn ScoreCache>,
+    /// Texts that are being computed.
+    pub flights: Flights,
     /// The secret that fingerprints are made with.
     pub fingerprint_key: FingerprintKey,
     /// What fingerprints cover beside the text.
@@ -98,6 +100,8 @@ pub enum ScoreSource {
     Model,
     /// A level of the cache.
     Cache(Level),
+    /// Another request with the same text at the same time.
+    Shared,
     /// The model, since the request asked not to use the cache.
     Bypass,
 }
@@ -170,50 +174,82 @@ impl Triager {
         })
     }
 
-    /// The scores of each text, from the cache where they are there.
+    /// The scores of each text, from the cache where they are there. Of equal texts that are asked for at the same time,
+    /// here or by other requests, one is computed.
     async fn score(
         self: &Arc<Self>,
         texts: Vec<String>,
         options: Options,
         deadline: Instant,
     ) -> Result<Vec<(Scores, ScoreSource)>, TriageError> {
-        let Options { bypass_cache, lane, .. } = options;
+        if options.bypass_cache {
+            let scores = self.compute(texts, options.lane, deadline).await?;
+            return Ok(scores.into_iter().map(|scores| (scores, ScoreSource::Bypass)).collect());
+        }
         let fingerprints: Vec<Fingerprint> =
             texts.iter().map(|text| self.fingerprint_key.fingerprint(&self.scope, text)).collect();
-        let found = if bypass_cache { vec![None; texts.len()] } else { self.cache.get(&fingerprints).await };
-        let missing: Vec<usize> = (0..texts.len()).filter(|index| found[*index].is_none()).collect();
-        let pending = if missing.is_empty() {
-            Vec::new()
-        } else {
-            let (triager, missing) = (self.clone(), missing.clone());
-            spawn_blocking(move || triager.submit(missing.iter().map(|index| texts[*index].as_str()), lane, deadline))
-                .await??
-        };
-        let mut computed = Vec::with_capacity(missing.len());
+        let mut found: Vec<Option<(Scores, ScoreSource)>> = vec![None; texts.len()];
+        loop {
+            let (mut leads, mut follows) = (Vec::new(), Vec::new());
+            for index in (0..texts.len()).filter(|index| found[*index].is_none()) {
+                match self.flights.join(fingerprints[index]) {
+                    Flight::Lead(lead) => leads.push((index, lead)),
+                    Flight::Follow(follow) => follows.push((index, follow)),
+                }
+            }
+            if leads.is_empty() && follows.is_empty() {
+                return Ok(found.into_iter().flatten().collect());
+            }
+            // Only after joining: what landed a moment ago is in the cache by now, and is not computed twice.
+            let wanted: Vec<Fingerprint> = leads.iter().map(|(index, _)| fingerprints[*index]).collect();
+            let mut missing = Vec::new();
+            for ((index, lead), cached) in leads.into_iter().zip(self.cache.get(&wanted).await) {
+                match cached {
+                    Some((scores, level)) => {
+                        lead.land(&scores);
+                        found[index] = Some((scores, ScoreSource::Cache(level)));
+                    }
+                    None => missing.push((index, lead)),
+                }
+            }
+            if !missing.is_empty() {
+                let unread = missing.iter().map(|(index, _)| texts[*index].clone()).collect();
+                let computed = self.compute(unread, options.lane, deadline).await?;
+                let entries = missing.iter().map(|(index, _)| fingerprints[*index]).zip(computed.iter().cloned());
+                self.cache.put(&entries.collect::<Vec<_>>()).await;
+                for ((index, lead), scores) in missing.into_iter().zip(computed) {
+                    lead.land(&scores);
+                    found[index] = Some((scores, ScoreSource::Model));
+                }
+            }
+            for (index, follow) in follows {
+                let landed = timeout_at(deadline.into(), follow.landed()).await;
+                let landed = landed.map_err(|_| ScoreError::DeadlineExceeded)?;
+                // Whoever computed it may have had less time or have gone; then it is looked for again.
+                found[index] = landed.map(|scores| (scores, ScoreSource::Shared));
+            }
+        }
+    }
+
+    /// Has the model read `texts`, in their order.
+    async fn compute(
+        self: &Arc<Self>,
+        texts: Vec<String>,
+        lane: Lane,
+        deadline: Instant,
+    ) -> Result<Vec<Scores>, TriageError> {
+        let triager = self.clone();
+        let pending = spawn_blocking(move || triager.submit(&texts, lane, deadline)).await??;
+        let mut computed = Vec::with_capacity(pending.len());
         for windows in pending {
             computed.push(self.combined(windows, deadline).await?);
         }
-        if !bypass_cache && !computed.is_empty() {
-            let fingerprints = missing.iter().map(|index| fingerprints[*index]);
-            self.cache.put(&fingerprints.zip(computed.iter().cloned()).collect::<Vec<_>>()).await;
-        }
-        let from_model = if bypass_cache { ScoreSource::Bypass } else { ScoreSource::Model };
-        let mut computed = computed.into_iter();
-        let scores = found.into_iter().filter_map(|found| match found {
-            Some((scores, level)) => Some((scores, ScoreSource::Cache(level))),
-            None => computed.next().map(|scores| (scores, from_model)),
-        });
-        Ok(scores.collect())
+        Ok(computed)
     }
 
     /// Queues all windows of all texts together; the answer holds one list of windows for each text.
-    fn submit<'a>(
-        &self,
-        texts: impl Iterator<Item = &'a str>,
-        lane: Lane,
-        deadline: Instant,
-    ) -> Result<Vec<Vec<Pending>>, ScoreError> {
-        let windows: Vec<Vec<Vec<u32>>> = texts.map(|text| self.encoder.windows(text)).collect();
+    fn submit(&self, texts: &[String], lane: Lane, deadline: Instant) -> Result<Vec<Vec<Pending>>, ScoreError> {
+        let windows: Vec<Vec<Vec<u32>>> = texts.iter().map(|text| self.encoder.windows(text)).collect();
         let counts: Vec<usize> = windows.iter().map(Vec::len).collect();
         let mut pending = self.scheduler.submit(windows.into_iter().flatten().collect(), lane, deadline)?.into_iter();
         Ok(counts.into_iter().map(|count| pending.by_ref().take(count).collect()).collect())

@@ -10,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 mod breaker;
 pub mod fingerprint;
+pub mod flight;
 pub mod memory;
 pub mod metrics;
 pub mod redis;
@@ -18,6 +19,7 @@ mod tiered;
 mod value;
 
 pub use fingerprint::{Fingerprint, FingerprintKey, Scope};
+pub use flight::{Flight, Flights};
 pub use metrics::CacheMetrics;
 pub use settings::CacheSettings;
 pub use tiered::Tiered;

@@ -144,6 +144,7 @@ fn cache_level(source: ScoreSource) -> proto::CacheLevel {
         ScoreSource::Model => proto::CacheLevel::Miss,
         ScoreSource::Cache(Level::Memory) => proto::CacheLevel::Memory,
         ScoreSource::Cache(Level::Redis) => proto::CacheLevel::Redis,
+        ScoreSource::Shared => proto::CacheLevel::Shared,
         ScoreSource::Bypass => proto::CacheLevel::Bypassed,
     }
 }
