@@ -11,7 +11,12 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 
 from records import EMOTIONS, SIGNALS, URGENCIES, Ticket, read_readings
 
-SETS = {"authored": "tickets authored for bedside", "criticals": "emergencies and look-alikes", "real": "real texts"}
+SETS = {
+    "authored": "tickets authored for bedside",
+    "criticals": "emergencies and look-alikes",
+    "criticals_dev": "emergencies and look-alikes to tune with",
+    "real": "real texts",
+}
 
 
 def masks(tickets: tuple[Ticket, ...], labels: list[str], field: str) -> np.ndarray:

@@ -116,6 +116,11 @@ def read_criticals() -> list[Ticket]:
     return _authored("criticals")
 
 
+def read_criticals_dev() -> list[Ticket]:
+    """The same kind of tickets by other authors, to tune the urgency decision with."""
+    return _authored("criticals_dev")
+
+
 def read_readings(name: str) -> list[tuple[Ticket, Ticket]]:
     """Two independent readings of each text of the set `name` that has them, without the texts."""
     pairs = []

@@ -33,7 +33,7 @@ from records import Comment, Ticket, goemotions_labels, read_authored, read_goem
 from variation import varied
 
 SEED = 20261122
-COMMENT_BATCH, COMMENT_TOKENS = 32, 64
+COMMENT_BATCH, COMMENT_TOKENS = 16, 64
 TICKET_BATCH, TICKET_TOKENS = 8, 192
 WEIGHT_DECAY, WARM_UP, FINAL_RATE = 0.01, 0.06, 0.05
 # Loss weights per group; binary groups are means over their labels, so they need more to weigh as much as a choice.
@@ -52,22 +52,24 @@ RELATED = {"github_incivility": ("premo",)}
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage trains on, in epochs of each source, its highest learning rates, and its dropout."""
+    """What one stage trains on, in epochs of each source, its highest learning rates, its dropout, and the share that the
+    weights it began with have in those it leaves."""
 
     name: str
     epochs: dict[str, float]
     encoder_rate: float
     head_rate: float
     dropout: float
+    kept: float = 0.0
 
 
 STAGES = (
     Stage("comments", {"comments": 2.5}, 3e-4, 1e-3, 0.1),
-    Stage("authored", {"authored": 4.5, "comments": 0.25}, 2e-4, 1e-3, 0.05),
-    Stage("real", {"real": 2.0, "authored": 0.8, "comments": 0.5}, 1.2e-4, 6e-4, 0.05),
+    Stage("authored", {"authored": 4.0, "comments": 0.4}, 2e-4, 1e-3, 0.05),
+    Stage("real", {"real": 1.6, "authored": 0.8, "comments": 0.5}, 1.2e-4, 6e-4, 0.05),
 )
 # Where a source is left out, the last stage is this share of its length: it is trained once for each source.
-WITHOUT_SHARE = 0.25
+WITHOUT_SHARE = 0.2
 
 
 def model_with_prior(labels: Labels, records: dict[str, list]) -> BertForSequenceClassification:
@@ -223,6 +225,7 @@ def train(
 
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_at)
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    begun = {name: tensor.clone() for name, tensor in average.items()} if stage.kept else {}
     done, resume = 0, out.with_suffix(".resume.pt")
     if resume.exists():
         state = torch.load(resume, weights_only=True)
@@ -277,6 +280,8 @@ def train(
                 curve.flush()
                 torch.save({**state, "average": average, "step": step, "settings": settings}, part)
                 part.replace(resume)
+    for name, tensor in begun.items():
+        average[name].lerp_(tensor, stage.kept) if tensor.is_floating_point() else None
     model.load_state_dict(average)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
