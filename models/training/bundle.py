@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.optimize import minimize
 from sklearn.metrics import cohen_kappa_score, f1_score
+from tokenizers import Tokenizer
 from tqdm import tqdm
 from transformers import AutoTokenizer, BertForSequenceClassification
 
@@ -175,7 +176,11 @@ def write_bundle(out: Path, checkpoint: Path, model, decisions: Decisions, measu
     config = json.loads((checkpoint / "config.json").read_text())
     config = {key: value for key, value in config.items() if not key.startswith("_")} | {"torch_dtype": "float16"}
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    (out / "tokenizer.json").write_bytes((checkpoint / "tokenizer.json").read_bytes())
+    # Training leaves the lengths of its last batch in it.
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.enable_truncation(WINDOW_TOKENS)
+    tokenizer.no_padding()
+    tokenizer.save(str(out / "tokenizer.json"))
     onnx_twin.write(model, out / "model.onnx")
     lines = [
         "# Written by models/training/bundle.py. Calibration, thresholds and costs were fitted on dev texts only; the",

@@ -18,10 +18,10 @@ from train import STAGES
 
 
 def curves(run: Path, out: Path) -> None:
-    """Training loss by step, each stage after the other, smoothed."""
+    """Training loss by step, each stage after the other, smoothed; stages that were not trained in this run are left out."""
     figure, axis = plt.subplots(figsize=(9, 4))
     begun = 0
-    for stage in STAGES:
+    for stage in (stage for stage in STAGES if (run / f"{stage.name}.loss.jsonl").exists()):
         lines = [json.loads(line) for line in (run / f"{stage.name}.loss.jsonl").read_text().splitlines()]
         for kind, colour in (("comments", "tab:orange"), ("tickets", "tab:blue")):
             points = [(begun + line["step"], line["loss"]) for line in lines if line["kind"] == kind]

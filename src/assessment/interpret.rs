@@ -12,7 +12,7 @@ use crate::model::{
 ///
 /// Chosen, not measured: a calm "any news?" after "production is down" must keep some of the urgency, a "thank you, it
 /// works" must not.
-const OLDER_MESSAGE_WEIGHT: f32 = 0.35;
+const OLDER_MESSAGE_WEIGHT: f32 = 0.25;
 
 /// Distance from the threshold, in log-odds, below which a decision is of low, or of medium, confidence.
 const LOW_CONFIDENCE: f32 = 0.5;
