@@ -34,6 +34,10 @@ install_missing = \
 	{ $$as_root apt-get update -qq; \
 	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; } >&2 </dev/null
 
+# The build without libtorch. Cargo has one place for the program, whatever it contains, so this one is put aside.
+onnx_build = cargo build --locked $(if $(filter release,$(1)),--release) --no-default-features --features onnx; \
+	install -D 'target/$(1)/bedside' 'target/onnx/$(1)/bedside'
+
 .PHONY: help
 help: ## List the commands
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -45,7 +49,21 @@ run: build-packages $(ONNXRUNTIME_LIB) ## Start the service, triage sample ticke
 .PHONY: test
 test: lint $(clients)/complete $(ONNXRUNTIME_LIB) ## Everything CI checks: the lints, then all tests
 	@echo "== tests"; python3 deploy/libtorch/test_fetch.py
-	@$(with_libtorch) README_CLIENTS='$(clients)' cargo test --locked --no-fail-fast
+	@$(call onnx_build,debug)
+	@$(with_libtorch) README_CLIENTS='$(clients)' ONNX_BINARY='$(CURDIR)/target/onnx/debug/bedside' cargo test --locked --no-fail-fast
+	@$(MAKE) --no-print-directory instructions
+
+.PHONY: instructions
+instructions: bench-packages $(ONNXRUNTIME_LIB) ## Count the instructions of each step outside the model, beside the baseline [WRITE=1: renew that]
+	@echo "== instructions"; $(with_libtorch) cargo bench --locked --quiet --profile dev --bench hot_path --no-run
+	@$(with_libtorch) python3 benches/instructions.py \
+		"$$(ls -t target/debug/deps/hot_path-* | grep -v '\.d$$' | head -1)" $(if $(filter 1,$(WRITE)),--write)
+
+.PHONY: bench
+bench: bench-packages $(ONNXRUNTIME_LIB) ## Measure engines, service and peers: target/bench/report.md [ARGS="--only load --seconds 5"]
+	@$(call onnx_build,release)
+	@$(with_libtorch) ONNX_BINARY='$(CURDIR)/target/onnx/release/bedside' cargo bench --locked --bench service -- $(ARGS)
+	@$(with_libtorch) cargo bench --locked --bench hot_path
 
 .PHONY: build
 build: build-packages ## Build the service
@@ -89,7 +107,7 @@ endef
 .PHONY: model
 model: model-data $(training)/.installed build $(ONNXRUNTIME_LIB) ## Train, calibrate and measure the model: PUBLIC=public data [RUN=checkpoints] [OUT=bundle]
 	@$(train)/train.py --public '$(PUBLIC)' --out '$(RUN)'
-	@$(train)/bundle.py --public '$(PUBLIC)' --checkpoint '$(RUN)/real' --out '$(OUT)'
+	@$(train)/bundle.py --public '$(PUBLIC)' --checkpoint '$(RUN)/joint' --out '$(OUT)'
 	@$(train)/real_texts.py --public '$(PUBLIC)' --out '$(RUN)/real.jsonl'
 	$(call evaluate_all,,rust-bert)
 	$(call evaluate_all,-int8,onnx)
@@ -147,6 +165,14 @@ test-packages:
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=" python3-venv"; \
 	command -v node >/dev/null || missing+=" nodejs"; \
 	command -v npm >/dev/null || missing+=" npm"; \
+	$(install_missing)
+
+.PHONY: bench-packages
+bench-packages: build-packages
+	@missing=; \
+	command -v valgrind >/dev/null || missing+=" valgrind"; \
+	command -v taskset >/dev/null || missing+=" util-linux"; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing+=" python3-venv"; \
 	$(install_missing)
 
 .PHONY: model-data
