@@ -14,7 +14,8 @@ def copy_checkpoint(bundle: Path, to: Path) -> None:
     """Fills the folder `to`, which it makes."""
     window_tokens = tomllib.loads((bundle / "bundle.toml").read_text())["window_tokens"]
     to.mkdir(parents=True)
-    shutil.copy(bundle / "model.safetensors", to)
+    for name in ("model.safetensors", "tokenizer.json"):
+        shutil.copy(bundle / name, to)
 
     config = json.loads((bundle / "config.json").read_text())
     # Makes pipelines of transformers apply a sigmoid to each label instead of one softmax over all of them. The weights
@@ -22,9 +23,6 @@ def copy_checkpoint(bundle: Path, to: Path) -> None:
     config |= {"problem_type": "multi_label_classification", "torch_dtype": "float32"}
     write(to / "config.json", config)
 
-    tokenizer = json.loads((bundle / "tokenizer.json").read_text())
-    tokenizer["truncation"]["max_length"] = window_tokens
-    write(to / "tokenizer.json", tokenizer)
     # Where transformers looks for the limit, and where text-embeddings-inference does.
     write(to / "tokenizer_config.json", {"tokenizer_class": "BertTokenizerFast", "model_max_length": window_tokens})
     write(to / "sentence_bert_config.json", {"max_seq_length": window_tokens, "do_lower_case": False})

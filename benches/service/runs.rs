@@ -111,29 +111,39 @@ impl Numbers {
 pub(crate) fn all(only: &[Part], seconds: f64, out: &Path) {
     let wanted = |part| only.is_empty() || only.contains(&part);
     fs::create_dir_all(out).unwrap();
+    // Peers work in folders of their own below it.
+    let out = &out.canonicalize().unwrap();
     let mut numbers = Numbers(0);
     let mut report = Report { machine: machine(), ..Default::default() };
+    // Written after every part, so that what was measured outlives a part that fails.
     if wanted(Part::Engines) || wanted(Part::Load) {
         step("engines alone");
         report.engines = Some(engines());
+        report::write(&report, out);
     }
     if wanted(Part::Load) {
         report.load = ["onnx", "rust-bert"].map(|engine| loaded(engine, seconds, &mut numbers)).into();
         report.linear = Some(linear());
+        report::write(&report, out);
     }
     if wanted(Part::Cache) {
         report.cache = Some(cached(seconds, &mut numbers));
+        report::write(&report, out);
     }
     if wanted(Part::Bulk) {
         report.bulk = Some(bulk(seconds, &mut numbers));
-    }
-    if wanted(Part::Peers) {
-        report.peers = peers(seconds, &mut numbers, &out.join("peers"));
+        report::write(&report, out);
     }
     if wanted(Part::Footprint) {
         report.footprint = footprint(&mut numbers);
+        report::write(&report, out);
     }
-    report::write(&report, out);
+    if wanted(Part::Peers) {
+        peers(seconds, &mut numbers, &out.join("peers"), |peer| {
+            report.peers.push(peer);
+            report::write(&report, out);
+        });
+    }
     println!("{}", out.join("report.md").display());
 }
 
@@ -275,7 +285,7 @@ fn bulk(seconds: f64, numbers: &mut Numbers) -> Bulk {
     Bulk { alone, beside_bulk, bulk: job.goodput() }
 }
 
-fn peers(seconds: f64, numbers: &mut Numbers, work: &Path) -> Vec<PeerResult> {
+fn peers(seconds: f64, numbers: &mut Numbers, work: &Path, done: impl FnMut(PeerResult)) {
     let onnx = bedside("onnx", &[]);
     let rust_bert = bedside("rust-bert", &[]);
     for server in [&onnx, &rust_bert] {
@@ -308,7 +318,7 @@ fn peers(seconds: f64, numbers: &mut Numbers, work: &Path) -> Vec<PeerResult> {
         let nothing = at.iter().all(|at| at.peer == 0.0).then(|| "answered no ticket".to_owned());
         PeerResult { name, title, problem: nothing, at: at.into() }
     };
-    peers::all().into_iter().map(compared).collect()
+    peers::all().into_iter().map(compared).for_each(done);
 }
 
 fn footprint(numbers: &mut Numbers) -> Vec<Footprint> {
