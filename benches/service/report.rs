@@ -8,18 +8,28 @@ use crate::runs::{Loaded, PeerAt, Report};
 
 /// One promise: the figure, what it is to reach, what it did reach.
 struct Goal {
-    figure: &'static str,
+    figure: String,
     target: String,
     measured: String,
     reached: bool,
 }
 
-fn at_least(figure: &'static str, value: f64, target: f64) -> Goal {
-    Goal { figure, target: format!(">= {target}"), measured: format!("{value:.2}"), reached: value >= target }
+fn at_least(figure: impl Into<String>, value: f64, target: f64) -> Goal {
+    Goal {
+        figure: figure.into(),
+        target: format!(">= {target}"),
+        measured: format!("{value:.2}"),
+        reached: value >= target,
+    }
 }
 
-fn at_most(figure: &'static str, value: f64, target: f64) -> Goal {
-    Goal { figure, target: format!("<= {target}"), measured: format!("{value:.2}"), reached: value <= target }
+fn at_most(figure: impl Into<String>, value: f64, target: f64) -> Goal {
+    Goal {
+        figure: figure.into(),
+        target: format!("<= {target}"),
+        measured: format!("{value:.2}"),
+        reached: value <= target,
+    }
 }
 
 pub(crate) fn write(report: &Report, out: &Path) {
@@ -70,43 +80,27 @@ fn goals(report: &Report) -> Vec<Goal> {
         else {
             continue;
         };
-        let onnx = loaded.engine == "onnx";
+        let engine = &loaded.engine;
         goals.push(at_most(
-            if onnx {
-                "onnx: processor time per ticket / engine alone"
-            } else {
-                "rust-bert: processor time per ticket / engine alone"
-            },
+            format!("{engine}: processor time per ticket / engine alone"),
             loaded.cpu_seconds_per_ticket / mix.seconds_per_ticket,
             1.07,
         ));
         for point in &loaded.points {
             if point.share == 0.7 {
                 goals.push(at_most(
-                    if onnx {
-                        "onnx: p99 at 70 % / one inference of the longest common length"
-                    } else {
-                        "rust-bert: p99 at 70 % / one inference of the longest common length"
-                    },
+                    format!("{engine}: p99 at 70 % / one inference of the longest common length"),
                     point.outcome.latency.p99 / mix.common_ms,
                     4.0,
                 ));
             }
             if point.share == 1.5 {
                 goals.push(at_least(
-                    if onnx {
-                        "onnx: goodput at 150 % / saturation"
-                    } else {
-                        "rust-bert: goodput at 150 % / saturation"
-                    },
+                    format!("{engine}: goodput at 150 % / saturation"),
                     point.outcome.goodput() / loaded.saturation,
                     0.95,
                 ));
-                goals.push(at_most(
-                    if onnx { "onnx: p99 of refusals at 150 %, ms" } else { "rust-bert: p99 of refusals at 150 %, ms" },
-                    point.outcome.refusal.p99,
-                    10.0,
-                ));
+                goals.push(at_most(format!("{engine}: p99 of refusals at 150 %, ms"), point.outcome.refusal.p99, 10.0));
             }
         }
     }
@@ -118,17 +112,9 @@ fn goals(report: &Report) -> Vec<Goal> {
         goals.push(at_most("p99 of single tickets beside a bulk job / without", ratio, 1.5));
     }
     for (footprint, (start, memory)) in report.footprint.iter().zip([(600.0, 150.0), (3_000.0, 700.0)]) {
-        let onnx = footprint.build.starts_with("onnx");
-        goals.push(at_most(
-            if onnx { "onnx: start to ready, ms" } else { "rust-bert: start to ready, ms" },
-            footprint.start_ms,
-            start,
-        ));
-        goals.push(at_most(
-            if onnx { "onnx: resident memory, MiB" } else { "rust-bert: resident memory, MiB" },
-            footprint.resident_mib,
-            memory,
-        ));
+        let engine = &footprint.build;
+        goals.push(at_most(format!("{engine}: start to ready, ms"), footprint.start_ms, start));
+        goals.push(at_most(format!("{engine}: resident memory, MiB"), footprint.resident_mib, memory));
     }
     if let Some(ratio) = report.linear {
         goals.push(at_most("a text of 2,048 tokens / one of 512", ratio, 4.4));

@@ -298,8 +298,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--public", type=Path, required=True, help="folder of the public data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
-    parser.add_argument("--without", metavar="SOURCE", help="train the last stage again without this source")
-    parser.add_argument("--begin-with", metavar="BUNDLE", type=Path, help="train the last stage alone, from these weights")
+    # Weights that learned from a source cannot show how it is read unseen.
+    variant = parser.add_mutually_exclusive_group()
+    variant.add_argument("--without", metavar="SOURCE", help="train the third stage again without this source")
+    variant.add_argument("--begin-with", metavar="BUNDLE", type=Path, help="train the last stage alone, from these weights")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
